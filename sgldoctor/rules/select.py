@@ -1,0 +1,163 @@
+"""Applying rules: facts and events in, findings out. Knows nothing of causes and symptoms; that is ``rank``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.log.event import Event
+from sgldoctor.rules.limit import TimedOut, search
+from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
+from sgldoctor.rules.template import fill
+
+EVIDENCE_LIMIT = 5
+"""How many places are kept of what a rule matched; the rest is only counted."""
+EVENTS_LIMIT = 200
+"""How many matching events are kept for ranking."""
+SUBJECT_COLUMNS = ("subject", "library", "package", "module", "name", "variable", "flag", "symbol", "model", "device", "file", "dimension")
+
+
+def select(
+    facts: Facts,
+    events: Sequence[Event],
+    rules: Sequence[Rule],
+    holds: Callable[[dict[str, str]], bool | None],
+) -> list[Finding]:
+    """Everything that the rules find, one finding for each rule and thing at fault.
+
+    ``holds`` answers whether a ``when`` table is true of this environment: True, False, or None for unknown. A rule
+    whose ``when`` is false does not fire. A regular expression that exceeds its time budget is noted as unknown.
+    """
+    findings: dict[tuple[str, str], Finding] = {}
+    candidates = _candidates(events, rules)
+    for rule in rules:
+        if rule.when and holds(rule.when) is False:
+            continue
+        if rule.slug not in candidates and not any(facts.rows(match.each) for match in rule.facts):
+            continue
+        if not all(_rows(facts, need) for need in rule.needs):
+            continue
+        for match in rule.logs if rule.slug in candidates else ():
+            for event, params in _match_events(match, events, rule, facts):
+                _add(findings, rule, params, facts, _event_evidence(event), event=event)
+        for fact_match in rule.facts:
+            for row in _rows(facts, fact_match):
+                params = {key: value for key, value in row.items() if value is not None and key != "text"}
+                _add(findings, rule, params, facts, None, row=row, fact=fact_match.each)
+    return list(findings.values())
+
+
+def _candidates(events: Sequence[Event], rules: Sequence[Rule]) -> set[str]:
+    """Rules of which some anchor occurs in the log at all: one fast search each in the joined text."""
+    if not events:
+        return set()
+    text = "\n".join(event.text for event in events)
+    return {rule.slug for rule in rules if any(match.anchor in text for match in rule.logs)}
+
+
+def _match_events(
+    match: LogMatch, events: Sequence[Event], rule: Rule, facts: Facts
+) -> Iterable[tuple[Event, dict[str, Any]]]:
+    if match.also and not all(any(word in event.text for event in events) for word in match.also):
+        return
+    pattern = re.compile(match.pattern) if match.pattern else None
+    unless = re.compile(match.unless) if match.unless else None
+    for event in events:
+        if event.kind not in match.kinds or match.anchor not in event.text:
+            continue
+        if match.type and not fnmatchcase(event.type, match.type):
+            continue
+        if match.place and not any(match.place in f"{frame.file}:{frame.function}" for frame in event.frames):
+            continue
+        try:
+            if unless and search(unless, event.text):
+                continue
+            if pattern is None:
+                yield event, {}
+                continue
+            found = search(pattern, event.text)
+        except TimedOut:
+            facts.put_unknown(f"rule {rule.slug}", f"its regular expression took too long at line {event.line}")
+            continue
+        if found:
+            yield event, {key: value.strip() for key, value in found.groupdict().items() if value}
+
+
+def _rows(facts: Facts, match: FactMatch) -> list[Row]:
+    return [
+        row
+        for row in facts.rows(match.each)
+        if fits(row, match.where) and not (match.unless and fits(row, match.unless))
+    ]
+
+
+def fits(row: Row, where: dict[str, Any]) -> bool:
+    """Whether every condition of ``where`` holds; a column that is not known fits nothing."""
+    return all(column in row and row[column] is not None and _fits(row[column], wanted) for column, wanted in where.items())
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_fits(entry, wanted) for entry in value)
+    if isinstance(wanted, list | tuple):
+        return any(_fits(value, entry) for entry in wanted)
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted
+    if isinstance(wanted, str):
+        return not fnmatchcase(str(value), wanted[1:]) if wanted.startswith("!") else fnmatchcase(str(value), wanted)
+    return bool(value == wanted)
+
+
+def _event_evidence(event: Event) -> Evidence:
+    return Evidence("log", event.text, event.line, event.rank, event.source)
+
+
+def _row_evidence(row: Row, fact: str, facts: Facts) -> Evidence:
+    text = row.get("text") or ", ".join(
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in row.items()
+        if value not in (None, "", []) and key not in ("line", "text")
+    )
+    line = row.get("line")
+    if isinstance(line, int) and line:
+        return Evidence("log", f"{fact}: {text}", line)
+    source = facts.source(fact)
+    return Evidence("probe" if source in ("derived", "") else source, f"{fact}: {text}")
+
+
+def _add(
+    findings: dict[tuple[str, str], Finding],
+    rule: Rule,
+    params: dict[str, Any],
+    facts: Facts,
+    evidence: Evidence | None,
+    *,
+    event: Event | None = None,
+    row: Row | None = None,
+    fact: str = "",
+) -> None:
+    if evidence is None:
+        evidence = _row_evidence(row or {}, fact, facts)
+    if rule.subject:
+        subject, missing = fill(rule.subject, params, facts)
+        subject = "" if missing else subject
+    else:
+        subject = next((str(params[column]) for column in SUBJECT_COLUMNS if params.get(column)), "")
+    key = (rule.slug, subject)
+    held = findings.get(key)
+    if held is None:
+        title, _ = fill(rule.title, params, facts)
+        findings[key] = Finding(
+            rule, params, subject, title, rule.role, (evidence,), 1, (event,) if event else (), (row,) if row else ()
+        )
+        return
+    findings[key] = held._replace(
+        params={**params, **held.params},
+        evidence=(*held.evidence, evidence)[:EVIDENCE_LIMIT],
+        count=held.count + 1,
+        events=(*held.events, event) if event and len(held.events) < EVENTS_LIMIT else held.events,
+        rows=(*held.rows, row) if row else held.rows,
+    )
