@@ -1,1 +1,54 @@
-""""""
+"""The command line: one module per command, imported only when that command is run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from sgldoctor.errors import UsageError
+
+COMMANDS = {
+    "check": "what is wrong with this machine and this environment; --fix repairs it",
+    "explain": "what really caused a crash log, and what to type",
+    "rules": "the rule base: list, show, lint, test",
+    "env": "print the variables that fixes have set, for a shell to source",
+    "undo": "take back the last fix",
+}
+"""Every command with the line that ``--help`` shows for it."""
+
+HELP = """usage: sgldoctor COMMAND [OPTION...]
+
+The doctor for SGLang on NVIDIA GPUs.
+
+commands:
+{commands}
+
+examples:
+  sgldoctor check                          examine the active environment
+  sgldoctor check --python /opt/venv/bin/python --fix
+  sgldoctor explain crash.log
+  python -m sglang.launch_server ... 2>&1 | tee crash.log; sgldoctor explain < crash.log
+  sgldoctor rules show libcudnn-missing
+
+'sgldoctor COMMAND --help' explains a command. Exit status: 0 healthy, 1 problems, 2 usage or unreadable input,
+3 nothing wrong found but something essential could not be judged.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; raises DoctorError for what the user can mend."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+        print(HELP.format(commands=commands), end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    name, rest = arguments[0], list(arguments[1:])
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, COMMANDS, n=1)
+        raise UsageError(
+            f"no such command: {name}" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(COMMANDS)}")
+        )
+    return int(import_module(f"sgldoctor.cli.{name}").main(rest))

@@ -1,0 +1,153 @@
+"""What several commands share: options, the environment to examine, silenced rules, output."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from typing import Any
+
+from sgldoctor.errors import InputError, UsageError
+from sgldoctor.pipeline import Options
+from sgldoctor.probe.target import Target
+from sgldoctor.report.model import Ignored, Report
+
+FORMATS = ("human", "json")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are our own errors, so that every command fails alike."""
+
+    def error(self, message: str) -> Any:
+        """Raise instead of printing the usage and leaving."""
+        raise UsageError(f"{message}\ntry '{self.prog} --help'")
+
+
+def parser(command: str, description: str, epilog: str = "") -> Parser:
+    """A parser for ``command`` with the options that every command has."""
+    made = Parser(
+        prog=f"sgldoctor {command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("--format", choices=FORMATS, default="human", help="output format (default: %(default)s)")
+    made.add_argument("--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated")
+    made.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour (default: on a terminal)")
+    made.add_argument("--width", type=int, help="columns of the human format (default: the terminal's, at most 120)")
+    made.add_argument("-q", "--quiet", action="store_true", help="only the causes and what to type")
+    made.add_argument("-v", "--verbose", action="store_true", help="all evidence, symptoms and references")
+    return made
+
+
+def judging(made: Parser) -> None:
+    """Add the options of commands whose exit status is a verdict."""
+    made.add_argument("--strict", action="store_true", help="warnings count as problems for the exit status")
+    made.add_argument("--exit-zero", action="store_true", help="always exit with 0 once a report was made")
+    made.add_argument(
+        "--ignore",
+        metavar="RULE=REASON@DATE",
+        action="append",
+        default=[],
+        help="silence a rule until a day, with the reason: --ignore 'shm-too-small=waiting for ops@2027-01-31'",
+    )
+
+
+def environment(made: Parser) -> None:
+    """Add the options that name the environment to examine."""
+    group = made.add_argument_group("the environment to examine (default: $VIRTUAL_ENV, conda, else python3 on PATH)")
+    group.add_argument("--python", metavar="PATH", help="an interpreter")
+    group.add_argument("--venv", metavar="DIR", help="a virtual environment")
+    group.add_argument("--root", metavar="DIR", help="an unpacked container image")
+
+
+def target(args: argparse.Namespace) -> Target:
+    """The environment that the options name; raises InputError where there is none."""
+    from sgldoctor.probe.environments import find
+
+    if args.python and args.venv:
+        raise UsageError("--python and --venv both name an environment: give one")
+    return find(args.python, args.venv, args.root, os.environ)
+
+
+def options(args: argparse.Namespace) -> Options:
+    """Rule folders, silenced rules and strictness, from the options, ``SGLDOCTOR_RULES`` and ``sgldoctor.toml``."""
+    folders = [entry for entry in os.environ.get("SGLDOCTOR_RULES", "").split(os.pathsep) if entry] + args.rules
+    ignore = [*_configured_ignores(), *(_ignored(text) for text in getattr(args, "ignore", []))]
+    return Options(tuple(folders), tuple(ignore), bool(getattr(args, "strict", False)))
+
+
+def _ignored(text: str) -> Ignored:
+    rule, _, rest = text.partition("=")
+    reason, _, day = rest.rpartition("@")
+    if not rule or not reason.strip() or not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
+        raise UsageError(f"--ignore {text!r}: say the rule, why, and until when: RULE=REASON@YYYY-MM-DD")
+    return Ignored(rule.strip(), reason.strip(), day)
+
+
+def _configured_ignores() -> list[Ignored]:
+    """The table ``[ignore]`` of ``sgldoctor.toml`` in the working folder, if there is one."""
+    name = "sgldoctor.toml"
+    if not os.path.exists(name):
+        return []
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        with open(name, "rb") as stream:
+            table = tomllib.load(stream).get("ignore", {})
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: not valid TOML: {error}") from error
+    entries = []
+    for rule, entry in table.items() if isinstance(table, dict) else ():
+        if not isinstance(entry, dict) or not str(entry.get("reason", "")).strip() or "until" not in entry:
+            raise InputError(f"{name}: [ignore.{rule}] needs a reason and an end date: {{ reason = \"…\", until = 2027-01-31 }}")
+        entries.append(Ignored(str(rule), str(entry["reason"]), str(entry["until"])[:10]))
+    return entries
+
+
+def emit(report: Report, args: argparse.Namespace) -> int:
+    """Write the report in the chosen format to standard output; returns the exit status."""
+    if args.format == "json":
+        from sgldoctor.report.as_json import render as render_json
+
+        sys.stdout.write(render_json(report))
+    else:
+        from sgldoctor.report import human
+
+        verbosity = int(args.verbose) - int(args.quiet)
+        if in_colour(args.color):
+            human.paint(report, sys.stdout, width(args), verbosity)
+        else:
+            write(human.render(report, width(args), verbosity))
+    sys.stdout.flush()
+    return 0 if getattr(args, "exit_zero", False) else report.exit_status
+
+
+def write(text: str) -> None:
+    """Write to standard output; characters that its encoding lacks become escapes instead of an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def in_colour(choice: str) -> bool:
+    """Whether to colour: as chosen, else on a terminal unless ``NO_COLOR`` is set or the terminal is dumb."""
+    if choice != "auto":
+        return choice == "always"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width(args: argparse.Namespace) -> int:
+    """Columns for the human format."""
+    if args.width:
+        return int(max(args.width, 40))
+    try:
+        return min(os.get_terminal_size(sys.stdout.fileno()).columns, 120)
+    except (OSError, ValueError, AttributeError):
+        return 100

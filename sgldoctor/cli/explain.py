@@ -1,0 +1,40 @@
+"""``sgldoctor explain``: the root cause of a log, and what to type."""
+
+from __future__ import annotations
+
+import sys
+
+from sgldoctor.cli import common
+from sgldoctor.errors import UsageError
+
+EPILOG = """examples:
+  sgldoctor explain crash.log
+  sgldoctor explain node0.log node1.log        one file per node or rank
+  docker logs sglang 2>&1 | sgldoctor explain
+  sgldoctor explain --here --fix crash.log     also look at this machine, and repair what the log shows
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    made = common.parser("explain", "Find the root cause in a log: of SGLang, or of an installation.", EPILOG)
+    made.add_argument("files", metavar="FILE", nargs="*", help="log files, also .gz; '-' or none for standard input")
+    made.add_argument("--here", action="store_true", help="also take into account what a probe of this machine sees")
+    common.environment(made)
+    common.judging(made)
+    from sgldoctor.cli import fix
+
+    fix.add_options(made)
+    args = made.parse_args(arguments)
+    files = args.files or ["-"]
+    if files == ["-"] and sys.stdin.isatty():
+        raise UsageError("no log: name a file, or pipe one in (try 'sgldoctor explain --help')")
+    from sgldoctor import pipeline
+
+    named = bool(args.python or args.venv or args.root)
+    here = common.target(args) if args.here or args.fix or named else None
+    options = common.options(args)
+    report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here)
+    if args.fix and here is not None:
+        return fix.repair(report, here, args, lambda: pipeline.check(here, pipeline.Asked(), options))
+    return common.emit(report, args)

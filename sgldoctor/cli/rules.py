@@ -1,0 +1,141 @@
+"""``sgldoctor rules``: the rule base, documented and tested."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from sgldoctor.cli import common
+from sgldoctor.errors import InputError, UsageError
+from sgldoctor.rules.load import checkout_folder, load
+from sgldoctor.rules.schema import Rule
+
+EPILOG = """examples:
+  sgldoctor rules list --area libraries
+  sgldoctor rules show libcudnn-missing
+  sgldoctor rules lint my-rules/
+  sgldoctor rules test libcudnn-missing        run its fixtures; --accept writes what it found for review
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    made = common.parser("rules", "List, show, lint and test the rules.", EPILOG)
+    made.add_argument("action", choices=("list", "show", "lint", "test"), help="what to do")
+    made.add_argument("names", metavar="NAME", nargs="*", help="rules (show, test) or folders (lint)")
+    made.add_argument("--area", help="only this area")
+    made.add_argument("--cause", help="only rules of this cause")
+    made.add_argument("--fixtures", metavar="DIR", help="folder of the fixtures (default: beside the rules)")
+    made.add_argument("--accept", action="store_true", help="test: write the findings as accepted")
+    args = made.parse_args(arguments)
+    if args.action == "lint":
+        return _lint(args)
+    rules = load(common.options(args).folders)
+    if args.action == "list":
+        return _list(args, rules)
+    if args.action == "show":
+        return _show(args, rules)
+    from sgldoctor.cli.fixtures import test
+
+    return test(rules, args.names, _fixtures(args), accept=args.accept)
+
+
+def _fixtures(args: argparse.Namespace) -> str:
+    import os
+
+    if args.fixtures:
+        return str(args.fixtures)
+    folder = args.rules[0] if args.rules else checkout_folder()
+    if folder is None:
+        raise UsageError("the fixtures are not installed: name their folder with --fixtures DIR")
+    return os.path.join(os.path.dirname(os.path.abspath(folder)), "fixtures")
+
+
+def _list(args: argparse.Namespace, rules: list[Rule]) -> int:
+    chosen = [rule for rule in rules if args.area in (None, rule.area) and args.cause in (None, rule.cause)]
+    if args.format == "json":
+        json.dump([{name: getattr(rule, name) for name in ("slug", "area", "cause", "severity", "role", "title")} for rule in chosen],
+                  sys.stdout, indent=1)  # fmt: skip
+        print()
+        return 0
+    for area in sorted({rule.area for rule in chosen}):
+        print(area)
+        for rule in sorted(chosen, key=lambda rule: rule.slug):
+            if rule.area == area:
+                print(f"  {rule.slug:<40} {rule.severity:<8} {rule.title}")
+    print(f"{len(chosen)} rules")
+    return 0
+
+
+def _show(args: argparse.Namespace, rules: list[Rule]) -> int:
+    by_slug = {rule.slug: rule for rule in rules}
+    if not args.names:
+        raise UsageError("which rule? 'sgldoctor rules list' names them")
+    for name in args.names:
+        if name not in by_slug:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, by_slug, n=3)
+            raise InputError(f"no rule named {name!r}" + (f"; near are {', '.join(near)}" if near else ""))
+    if args.format == "json":
+        json.dump([_object(by_slug[name]) for name in args.names], sys.stdout, indent=1)
+        print()
+        return 0
+    for name in args.names:
+        common.write(describe(by_slug[name]))
+    return 0
+
+
+def _object(rule: Rule) -> dict[str, object]:
+    found = rule._asdict()
+    found["logs"] = [match._asdict() for match in rule.logs]
+    found["facts"] = [match._asdict() for match in rule.facts]
+    found["needs"] = [match._asdict() for match in rule.needs]
+    found["fixes"] = [recipe._asdict() for recipe in rule.fixes]
+    return found
+
+
+def describe(rule: Rule) -> str:
+    """A rule as a page of text: what it means, where it looks, what it advises."""
+    lines = [f"{rule.slug}: {rule.title}", f"  cause {rule.cause}, area {rule.area}, {rule.severity}, {rule.role}", ""]
+    lines += [f"  {line}" for line in rule.about.splitlines()]
+    if rule.logs:
+        lines += ["", "In a log:"]
+        lines += [f"  {match.pattern or match.anchor}    ({', '.join(match.kinds[:4])})" for match in rule.logs]
+    if rule.facts:
+        lines += ["", "As a fact:"]
+        lines += [f"  {match.each} where {match.where or 'any'}" for match in rule.facts]
+    for recipe in rule.fixes:
+        lines += ["", f"Fix ({recipe.safety}): {recipe.title}"]
+        lines += [f"  {action['do']}: {', '.join(f'{key}={value}' for key, value in action.items() if key != 'do')}"
+                  for action in recipe.actions]  # fmt: skip
+    if rule.explains:
+        lines += ["", f"Explains: {', '.join(rule.explains)}"]
+    lines += ["", *(f"See {entry}" for entry in rule.references)] if rule.references else []
+    return "\n".join(lines) + "\n\n"
+
+
+def _lint(args: argparse.Namespace) -> int:
+    import os
+
+    from sgldoctor.rules.lint import lint_folder
+
+    folders = args.names or args.rules
+    fixtures = args.fixtures
+    others: tuple[Rule, ...] = tuple(load()) if folders else ()
+    if not folders:
+        folder = checkout_folder()
+        if folder is None:
+            raise UsageError("name the folder of rules to lint")
+        folders = [folder]
+        fixtures = fixtures or os.path.join(os.path.dirname(folder), "fixtures")
+    problems: list[str] = []
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise InputError(f"{folder}: no such folder of rules")
+        problems += lint_folder(folder, fixtures, others)
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems")
+    return 1 if problems else 0

@@ -1,0 +1,122 @@
+"""The stages in order: facts from a machine or a log, derived facts, findings, causes, fixes, report.
+
+``check`` and ``explain`` differ only in where the facts come from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from sgldoctor import derive, log
+from sgldoctor.derive.when import holds
+from sgldoctor.facts import Facts
+from sgldoctor.report.failures import unexplained
+from sgldoctor.log.event import Event
+from sgldoctor.probe.target import Target
+from sgldoctor.rank import rank
+from sgldoctor.report.model import Ignored, Report, key
+from sgldoctor.rules.load import load
+from sgldoctor.rules.schema import Finding, Rule
+from sgldoctor.rules.select import select
+
+
+class Options(NamedTuple):
+    """What the user chose that changes the verdict: rule folders, silenced rules, warnings that count."""
+
+    folders: tuple[str, ...] = ()
+    ignore: tuple[Ignored, ...] = ()
+    strict: bool = False
+
+
+class Asked(NamedTuple):
+    """What ``check`` is asked to examine besides the environment: a launch line, a model, some areas only."""
+
+    launch: str = ""
+    model: str = ""
+    areas: tuple[str, ...] = ()
+
+
+def explain(paths: Sequence[str], options: Options, *, stdin: BinaryIO | None = None, here: Target | None = None) -> Report:
+    """The root cause of logs; with ``here``, what a probe of that environment sees is taken into account."""
+    rules = load(options.folders)
+    reading = log.read(paths, [match.anchor.encode() for rule in rules for match in rule.logs], stdin=stdin)
+    facts = reading.facts
+    if here is not None:
+        facts.merge(examine(here, Asked()))
+    return conclude("explain", facts, reading.events, rules, options)
+
+
+def check(target: Target, asked: Asked, options: Options) -> Report:
+    """What is wrong with a machine and an environment, and with a launch line or a model if one is named."""
+    rules = load(options.folders)
+    if asked.areas:
+        rules = [rule for rule in rules if rule.area in asked.areas]
+    return conclude("check", examine(target, asked), (), rules, options)
+
+
+def examine(target: Target, asked: Asked) -> Facts:
+    """Run every probe on ``target``; a probe that fails leaves an "unknown, because"."""
+    from sgldoctor import probe
+
+    facts = probe.examine(target)
+    if asked.launch:
+        from sgldoctor.launch import facts_of
+
+        facts.merge(facts_of(asked.launch, target.environ))
+    model = asked.model or next((row["value"] for row in facts.rows("launch.option") if row.get("flag") == "--model-path"), "")
+    if model:
+        from sgldoctor.probe.model import model as read_model
+
+        facts.merge(read_model(target, str(model)))
+    return facts
+
+
+def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequence[Rule], options: Options) -> Report:
+    """From facts and events to the report; pure, so a snapshot or a fixture gives what the live machine gave."""
+    timed(facts, "derive", lambda: derive.derive(facts))
+    findings = timed(facts, "rules", lambda: rank(select(facts, events, rules, lambda when: holds(when, facts))))
+    kept, ignored = _silence(findings, options.ignore)
+    return Report(
+        command=command,
+        facts=facts,
+        findings=tuple(kept),
+        fixes=_fixes(kept, facts),
+        ignored=ignored,
+        failures=unexplained(events, findings),
+        strict=options.strict,
+    )
+
+
+def timed(facts: Facts, name: str, work: Callable[[], Any]) -> Any:
+    """Run ``work`` and note its seconds under ``name``."""
+    begin = time.perf_counter()
+    try:
+        return work()
+    finally:
+        facts.seconds[name] = time.perf_counter() - begin
+
+
+def _silence(findings: Sequence[Finding], ignore: Sequence[Ignored]) -> tuple[list[Finding], tuple[Ignored, ...]]:
+    """Take out what is ignored on purpose, counted; an entry whose day has passed silences nothing."""
+    today = time.strftime("%Y-%m-%d")
+    active = {entry.rule: entry for entry in ignore if entry.until >= today}
+    kept = [finding for finding in findings if finding.rule.slug not in active]
+    counted = [
+        entry._replace(count=sum(finding.rule.slug == entry.rule for finding in findings)) for entry in active.values()
+    ]
+    return kept, tuple(entry for entry in counted if entry.count)
+
+
+def _fixes(findings: Sequence[Finding], facts: Facts) -> dict[str, Any]:
+    if not any(finding.rule.fixes for finding in findings):
+        return {}
+    from sgldoctor.derive.pins import pin
+    from sgldoctor.fix.recipe import fixes
+
+    return {
+        key(finding): fixes(finding, facts, lambda name: pin(name, facts))
+        for finding in findings
+        if finding.rule.fixes and finding.role != "symptom"
+    }

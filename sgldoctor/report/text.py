@@ -1,0 +1,40 @@
+"""Texts that came from outside, made safe to show: no control sequence of a log ever reaches a terminal."""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,16}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[@-Z\\^_])|[\x80-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """``text`` without escape sequences, control characters (newline and tab stay) and direction overrides."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def shorten(text: str, width: int) -> str:
+    """``text`` as one line of at most ``width`` columns, cut at its end."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: max(width - 1, 1)] + "…"
+
+
+def wrap(text: str, width: int, indent: str = "") -> list[str]:
+    """``text`` wrapped to ``width``; blank lines divide paragraphs, indented lines are left as they are."""
+    lines: list[str] = []
+    current = ""
+    for raw in [*text.splitlines(), ""]:
+        if raw[:1] in (" ", "\t") or not raw.strip():
+            if current:
+                lines.append(current)
+                current = ""
+            lines.append(indent + raw.rstrip() if raw.strip() else "")
+            continue
+        for word in raw.split():
+            if current and len(current) + 1 + len(word) > width:
+                lines.append(current)
+                current = ""
+            current = f"{current} {word}" if current else indent + word
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
