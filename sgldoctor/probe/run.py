@@ -41,10 +41,12 @@ def run(argv: list[str], *, seconds: float, environ: dict[str, str] | None = Non
             os.killpg(child.pid, signal.SIGKILL)
         except OSError:
             child.kill()
-        # A child in uninterruptible sleep survives SIGKILL: do not wait for it longer than a moment.
+        # A child in uninterruptible sleep survives SIGKILL: do not wait for it longer than a moment. What it had said
+        # until then is kept: it tells where it hangs.
         try:
-            child.communicate(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            pass
-        return Ran(None, "", "", f"{argv[0]} gave no answer within {seconds:g} s")
+            out, err = child.communicate(timeout=0.5)
+        except subprocess.TimeoutExpired as hung:
+            out, err = hung.stdout or b"", hung.stderr or b""
+        because = f"{argv[0]} gave no answer within {seconds:g} s"
+        return Ran(None, out[:limit].decode("utf-8", "replace"), err[:limit].decode("utf-8", "replace"), because)
     return Ran(child.returncode, out[:limit].decode("utf-8", "replace"), err[:limit].decode("utf-8", "replace"), "")

@@ -1,0 +1,119 @@
+"""Network interfaces and ports, without ip, ss or lsof."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from sgldoctor.facts import Facts
+from sgldoctor.probe.files import names, read
+
+if TYPE_CHECKING:
+    from sgldoctor.probe.target import Target
+
+_IFF_UP = 1  # linux/if.h
+_LISTEN = "0A"  # include/net/tcp_states.h
+
+
+def interfaces(target: Target) -> Facts:
+    """The fact ``interfaces``: names, state and addresses."""
+    facts = Facts()
+    found = names(target, "/sys/class/net")
+    if found is None:
+        facts.put_unknown("interfaces", "/sys/class/net cannot be read")
+        return facts
+    sixes = _ipv6(target)
+    rows = []
+    for name in found:
+        flags = (read(target, f"/sys/class/net/{name}/flags", 64) or "").strip()
+        if not flags:  # bonding_masters and the like are files, not interfaces
+            continue
+        up = re.fullmatch(r"0x[0-9a-fA-F]{1,8}", flags) is not None and bool(int(flags, 16) & _IFF_UP)
+        rows.append({"name": name, "up": up, "addresses": (_ipv4(name) if target.live else []) + sixes.get(name, [])})
+    facts.put("interfaces", rows, "probe")
+    return facts
+
+
+def _ipv4(name: str) -> list[str]:
+    """The IPv4 address of one of our own interfaces, through the old ioctl: sysfs has no addresses."""
+    import socket
+    import struct
+
+    try:
+        import fcntl
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+            answer = fcntl.ioctl(handle.fileno(), 0x8915, struct.pack("256s", name.encode()[:15]))  # SIOCGIFADDR
+        return [socket.inet_ntoa(answer[20:24])]
+    except (ImportError, OSError):
+        return []
+
+
+def _ipv6(target: Target) -> dict[str, list[str]]:
+    addresses: dict[str, list[str]] = {}
+    for line in (read(target, "/proc/net/if_inet6") or "").splitlines():
+        parts = line.split()
+        if len(parts) == 6 and re.fullmatch(r"[0-9a-f]{32}", parts[0]):
+            import socket
+
+            addresses.setdefault(parts[5], []).append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(parts[0])))
+    return addresses
+
+
+def ports(target: Target, wanted: Iterable[tuple[int, str]]) -> Facts:
+    """The fact ``ports`` for pairs (port, what for): taken if something listens there in this network namespace.
+
+    Only one fact row per port; the holder is named where /proc lets us look (own processes, or all as root).
+    """
+    facts = Facts()
+    listening: dict[int, set[str]] = {}
+    readable = False
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        text = read(target, table, 64 << 20)
+        if text is None:
+            continue
+        readable = True
+        for line in text.splitlines()[1:]:
+            parts = line.split()
+            if len(parts) > 9 and parts[3] == _LISTEN:
+                listening.setdefault(int(parts[1].rpartition(":")[2], 16), set()).add(parts[9])
+    if not readable:
+        facts.put_unknown("ports", "/proc/net/tcp cannot be read")
+        return facts
+    asked = list(wanted)
+    taken = {inode for port, _ in asked for inode in listening.get(port, ())}
+    holders = _holders(target, taken) if taken else {}
+    rows = []
+    for port, purpose in asked:
+        inodes = listening.get(port, set())
+        holder = next((holders[inode] for inode in sorted(inodes) if inode in holders), "")
+        rows.append({"port": port, "state": "taken" if inodes else "free", "holder": holder, "for": purpose})
+    facts.put("ports", rows, "probe")
+    return facts
+
+
+def _holders(target: Target, inodes: set[str]) -> dict[str, str]:
+    """Inode of a socket to ``name (pid N)`` of a process that has it open."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[str, str] = {}
+    for pid in names(target, "/proc") or []:
+        if not pid.isdigit():
+            continue
+        folder = target.path(f"/proc/{pid}/fd")
+        try:
+            handles = os.listdir(folder)
+        except OSError:  # another user's process, or gone meanwhile
+            continue
+        for handle in handles:
+            try:
+                inode = wanted.get(os.readlink(os.path.join(folder, handle)))
+            except OSError:
+                continue
+            if inode is not None and inode not in found:
+                name = (read(target, f"/proc/{pid}/comm", 256) or "").strip() or "process"
+                found[inode] = f"{name} (pid {pid})"
+        if len(found) == len(inodes):
+            break
+    return found
