@@ -12,10 +12,10 @@ from typing import Any, BinaryIO, NamedTuple
 from sgldoctor import derive, log
 from sgldoctor.derive.when import holds
 from sgldoctor.facts import Facts
-from sgldoctor.report.failures import unexplained
 from sgldoctor.log.event import Event
 from sgldoctor.probe.target import Target
 from sgldoctor.rank import rank
+from sgldoctor.report.failures import unexplained
 from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
@@ -38,7 +38,9 @@ class Asked(NamedTuple):
     areas: tuple[str, ...] = ()
 
 
-def explain(paths: Sequence[str], options: Options, *, stdin: BinaryIO | None = None, here: Target | None = None) -> Report:
+def explain(
+    paths: Sequence[str], options: Options, *, stdin: BinaryIO | None = None, here: Target | None = None
+) -> Report:
     """The root cause of logs; with ``here``, what a probe of that environment sees is taken into account."""
     rules = load(options.folders)
     reading = log.read(paths, [match.anchor.encode() for rule in rules for match in rule.logs], stdin=stdin)
@@ -65,7 +67,9 @@ def examine(target: Target, asked: Asked) -> Facts:
         from sgldoctor.launch import facts_of
 
         facts.merge(facts_of(asked.launch, target.environ))
-    model = asked.model or next((row["value"] for row in facts.rows("launch.option") if row.get("flag") == "--model-path"), "")
+    model = asked.model or next(
+        (row["value"] for row in facts.rows("launch.option") if row.get("flag") == "--model-path"), ""
+    )
     if model:
         from sgldoctor.probe.model import model as read_model
 
@@ -104,9 +108,9 @@ def _silence(findings: Sequence[Finding], ignore: Sequence[Ignored]) -> tuple[li
     active = {entry.rule: entry for entry in ignore if entry.until >= today}
     kept = [finding for finding in findings if finding.rule.slug not in active]
     counted = [
-        entry._replace(count=sum(finding.rule.slug == entry.rule for finding in findings)) for entry in active.values()
+        entry._replace(times=sum(finding.rule.slug == entry.rule for finding in findings)) for entry in active.values()
     ]
-    return kept, tuple(entry for entry in counted if entry.count)
+    return kept, tuple(entry for entry in counted if entry.times)
 
 
 def _fixes(findings: Sequence[Finding], facts: Facts) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def _key(finding: Finding) -> str:
 def _explained(finding: Finding, findings: Sequence[Finding]) -> Finding:
     if finding.role == "notice":
         return finding
-    better = [other for other in findings if other is not finding and other.role == "cause" and _explains(other, finding)]
+    better = [
+        other for other in findings if other is not finding and other.role == "cause" and _explains(other, finding)
+    ]
     if not better:
         return finding
     best = min(better, key=_order)

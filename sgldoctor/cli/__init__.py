@@ -49,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
 
         near = get_close_matches(name, COMMANDS, n=1)
         raise UsageError(
-            f"no such command: {name}" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(COMMANDS)}")
+            f"no such command: {name}"
+            + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(COMMANDS)}")
         )
     return int(import_module(f"sgldoctor.cli.{name}").main(rest))

@@ -15,10 +15,14 @@ EPILOG = """examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("check", "Examine a machine and a Python environment for SGLang, without importing anything of it.", EPILOG)
+    made = common.parser(
+        "check", "Examine a machine and a Python environment for SGLang, without importing anything of it.", EPILOG
+    )
     made.add_argument("--launch", metavar="CMD", default="", help="a launch line to judge as well")
     made.add_argument("--model", metavar="M", default="", help="a model folder or hub id to judge the launch line with")
-    made.add_argument("--area", metavar="A", action="append", default=[], help="only rules of this area; may be repeated")
+    made.add_argument(
+        "--area", metavar="A", action="append", default=[], help="only rules of this area; may be repeated"
+    )
     common.environment(made)
     common.judging(made)
     from sgldoctor.cli import fix

@@ -34,8 +34,12 @@ def parser(command: str, description: str, epilog: str = "") -> Parser:
         allow_abbrev=False,
     )
     made.add_argument("--format", choices=FORMATS, default="human", help="output format (default: %(default)s)")
-    made.add_argument("--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated")
-    made.add_argument("--color", choices=("auto", "always", "never"), default="auto", help="colour (default: on a terminal)")
+    made.add_argument(
+        "--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated"
+    )
+    made.add_argument(
+        "--color", choices=("auto", "always", "never"), default="auto", help="colour (default: on a terminal)"
+    )
     made.add_argument("--width", type=int, help="columns of the human format (default: the terminal's, at most 120)")
     made.add_argument("-q", "--quiet", action="store_true", help="only the causes and what to type")
     made.add_argument("-v", "--verbose", action="store_true", help="all evidence, symptoms and references")
@@ -107,7 +111,9 @@ def _configured_ignores() -> list[Ignored]:
     entries = []
     for rule, entry in table.items() if isinstance(table, dict) else ():
         if not isinstance(entry, dict) or not str(entry.get("reason", "")).strip() or "until" not in entry:
-            raise InputError(f"{name}: [ignore.{rule}] needs a reason and an end date: {{ reason = \"…\", until = 2027-01-31 }}")
+            raise InputError(
+                f'{name}: [ignore.{rule}] needs a reason and an end date: {{ reason = "…", until = 2027-01-31 }}'
+            )
         entries.append(Ignored(str(rule), str(entry["reason"]), str(entry["until"])[:10]))
     return entries
 

@@ -35,7 +35,11 @@ def cases(fixtures: str, slugs: Sequence[str] = ()) -> Iterator[Case]:
         if slug.startswith("_") or not os.path.isdir(folder) or (slugs and slug not in slugs):
             continue
         for name in sorted(os.listdir(folder)):
-            if name.startswith(("fires-", "quiet-")) and name.endswith((".log", ".json")) and not name.endswith(".finding.json"):
+            if (
+                name.startswith(("fires-", "quiet-"))
+                and name.endswith((".log", ".json"))
+                and not name.endswith(".finding.json")
+            ):
                 yield Case(slug, os.path.join(folder, name), name.startswith("fires-"))
 
 
@@ -64,7 +68,10 @@ def accepted(case: Case, found: Report) -> list[dict[str, Any]]:
                  "commands": [action.get("command") or action.get("text", "") for action in fix["actions"]]}
                 for fix in finding["fixes"]
             ]  # fmt: skip
-            kept.append({name: finding[name] for name in ("rule", "cause", "role", "severity", "title", "subject", "params")} | {"fixes": fixes})
+            kept.append(
+                {name: finding[name] for name in ("rule", "cause", "role", "severity", "title", "subject", "params")}
+                | {"fixes": fixes}
+            )
     return kept
 
 
@@ -93,7 +100,9 @@ def test(rules: Sequence[Rule], names: Sequence[str], fixtures: str, *, accept: 
         label = os.path.join(case.slug, os.path.basename(case.path))
         causes = ", ".join(finding.rule.slug for finding in found.findings if finding.role == "cause") or "no cause"
         if wrong or names:
-            print(f"{'FAIL' if wrong else 'ok  '} {label}: {wrong or causes}" + (f" (causes: {causes})" if wrong else ""))
+            print(
+                f"{'FAIL' if wrong else 'ok  '} {label}: {wrong or causes}" + (f" (causes: {causes})" if wrong else "")
+            )
         if case.fires and accept and not wrong:
             with open(os.path.splitext(case.path)[0] + ".finding.json", "w", encoding="utf-8") as stream:
                 json.dump(accepted(case, found), stream, indent=1, ensure_ascii=False)

@@ -43,7 +43,9 @@ def _facts(report: Report) -> dict[str, Any]:
         source = report.facts.source(name)
         if name == "packages":  # requirements are long, and anybody can read them where they were read
             rows = [{column: value for column, value in row.items() if column != "requires"} for row in rows]
-        facts[name] = {**rows[0], "source": source} if len(rows) == 1 and name in _SINGLE else {"source": source, "rows": rows}
+        facts[name] = (
+            {**rows[0], "source": source} if len(rows) == 1 and name in _SINGLE else {"source": source, "rows": rows}
+        )
     return facts
 
 
@@ -65,7 +67,7 @@ def _finding(finding: Finding, report: Report) -> dict[str, Any]:
         "params": finding.params,
         "about": finding.rule.about,
         "explained_by": finding.explained_by,
-        "count": finding.count,
+        "count": finding.times,
         "evidence": [
             {name: value for name, value in entry._asdict().items() if value or name in ("source", "text")}
             for entry in finding.evidence

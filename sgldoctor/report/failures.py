@@ -25,7 +25,9 @@ def unexplained(events: Sequence[Event], findings: Sequence[Finding]) -> tuple[F
     if not failed:
         return ()
     first = min(failed, key=lambda event: (FAILURES.index(event.kind) > 0, event.order))
-    inner = min((event for event in failed if event.chain == first.chain >= 0), key=lambda event: event.depth, default=first)
+    inner = min(
+        (event for event in failed if event.chain == first.chain >= 0), key=lambda event: event.depth, default=first
+    )
     message = inner.text.removeprefix(f"{inner.type}:").strip() if inner.type else inner.text
     return (Failure(inner.type, message, _place(inner), inner.line, inner.rank, inner.source, ""),)
 

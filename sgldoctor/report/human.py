@@ -60,7 +60,9 @@ def paint(report: Report, stream: TextIO, width: int, verbosity: int = 0) -> Non
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(file=stream, force_terminal=True, width=max(width, 40), highlight=False, soft_wrap=True, emoji=False)
+    console = Console(
+        file=stream, force_terminal=True, width=max(width, 40), highlight=False, soft_wrap=True, emoji=False
+    )
     for line in layout(report, width, verbosity):
         console.print(Text.assemble(*((text, STYLES[style]) for style, text in line)))
 
@@ -90,7 +92,9 @@ def _verdict(report: Report) -> Line:
 
 def _cause(finding: Finding, report: Report, number: int, width: int, verbosity: int) -> list[Line]:
     style = {"error": "cause", "warning": "warning", "info": "notice"}[finding.severity]
-    word = {"error": "Cause", "warning": "Warning", "info": "Notice"}[finding.severity] + (f" {number}" if number else "")
+    word = {"error": "Cause", "warning": "Warning", "info": "Notice"}[finding.severity] + (
+        f" {number}" if number else ""
+    )
     sure = "" if finding.rule.confidence == "high" else f", {finding.rule.confidence} confidence"
     lines: list[Line] = [
         [(style, f"{word:<{MARGIN}}"), ("title", _safe(finding.title)), ("dim", f"  [{finding.rule.slug}{sure}]")]
@@ -113,7 +117,7 @@ def _evidence(finding: Finding, width: int, verbosity: int) -> list[Line]:
     shown = finding.evidence if verbosity > 0 else finding.evidence[:EVIDENCE_SHOWN]
     for entry in shown:
         lines += _one_evidence(entry, width, verbosity)
-    more = finding.count - len(shown)
+    more = finding.times - len(shown)
     if more > 0:
         lines.append([("text", " " * MARGIN), ("dim", f"and {more} more like it")])
     return lines
@@ -139,7 +143,10 @@ def _fix(fix: Fix, width: int) -> list[Line]:
         if command:
             lines += [[("text", " " * (MARGIN + 2)), ("command", _safe(line))] for line in command.splitlines()]
         else:
-            lines += [[("text", " " * (MARGIN + 2)), ("text", line)] for line in wrap(_safe(action.describe()), width - MARGIN - 2)]
+            lines += [
+                [("text", " " * (MARGIN + 2)), ("text", line)]
+                for line in wrap(_safe(action.describe()), width - MARGIN - 2)
+            ]
     if fix.note:
         lines += [[("text", " " * MARGIN), ("dim", line)] for line in wrap(_safe(fix.note), width - MARGIN)]
     return lines
@@ -178,7 +185,11 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
             if finding.role == "notice":
                 lines += _paragraph("notice", f"{_safe(finding.title)} {_lines(finding)}", width)
     for entry in report.ignored:
-        lines += _paragraph("ignored", f"{entry.rule} ({_count(entry.count, 'finding')}) until {entry.until}: {_safe(entry.reason)}", width)
+        lines += _paragraph(
+            "ignored",
+            f"{entry.rule} ({_count(entry.times, 'finding')}) until {entry.until}: {_safe(entry.reason)}",
+            width,
+        )
     if verbosity >= 0:
         for unknown in report.facts.unknown:
             lines += _paragraph("unknown", _safe(f"{unknown.what}: {unknown.because}"), width)
@@ -189,7 +200,7 @@ def _lines(finding: Finding) -> str:
     numbers = [str(entry.line) for entry in finding.evidence if entry.line]
     if not numbers:
         return ""
-    more = f" and {finding.count - len(numbers)} more" if finding.count > len(numbers) else ""
+    more = f" and {finding.times - len(numbers)} more" if finding.times > len(numbers) else ""
     return f"(line {', '.join(numbers)}{more})"
 
 

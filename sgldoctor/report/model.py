@@ -21,7 +21,7 @@ class Ignored(NamedTuple):
     rule: str
     reason: str
     until: str
-    count: int = 0
+    times: int = 0
 
 
 class Failure(NamedTuple):
@@ -61,11 +61,16 @@ class Report(NamedTuple):
     @property
     def status(self) -> str:
         """``problems``, ``unknown`` (nothing found, but something essential could not be judged) or ``healthy``."""
-        if any(finding.severity == "error" or (self.strict and finding.severity == "warning") for finding in self.causes):
+        if any(
+            finding.severity == "error" or (self.strict and finding.severity == "warning") for finding in self.causes
+        ):
             return PROBLEMS
         if self.failures or any(entry.essential for entry in self.facts.unknown):
             return UNKNOWN
-        if any(finding.role == "symptom" and finding.severity == "error" and not finding.explained_by for finding in self.findings):
+        if any(
+            finding.role == "symptom" and finding.severity == "error" and not finding.explained_by
+            for finding in self.findings
+        ):
             return UNKNOWN
         return HEALTHY
 

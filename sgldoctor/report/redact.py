@@ -3,7 +3,7 @@
 Every pasted SGLang log is suspect: ``server_args=ServerArgs(...)`` prints ``api_key``, ``admin_api_key`` and
 ``ssl_keyfile_password`` in clear (sgl-project/sglang issues 37457, 39449).
 
-Only values are replaced; names, line breaks and everything that tells what went wrong stay. Every expression starts at a
+Only values are replaced; names, line breaks and what tells the fault stay. Every expression starts at a
 literal and is bounded, so the time is linear in the text's length; none is compiled before it is needed.
 """
 
@@ -47,7 +47,7 @@ _VALUE = (
     r"""(\\{1,3}["'][^"'\n\\]{0,8192}|[bfru]{0,2}"(?:[^"\n\\]|\\.){0,8192}"|[bfru]{0,2}'(?:[^'\n\\]|\\.){0,8192}'"""
     r"""|["'][^\n]{0,8192}|[^\s,;)\]}&'"]{1,8192})"""
 )
-# Names whose value is secret whatever it looks like. \w{0,32} takes the rest of the name: secret_access_key, PASSWORD_2.
+# Names whose value is secret whatever it looks like; [\w-]{0,32} takes their rest: secret_access_key, PASSWORD_2.
 _STRONG = (
     r"(?i)((?:passw(?:or)?d|passphrase|secret|credential|(?:auth|access|refresh|id|session|bearer)[_-]?token(?![a-z])|"
     r"(?:api|access|private|admin|auth|account|encryption|signing|subscription|service|master|storage|session|ssh|wandb)"
@@ -55,8 +55,12 @@ _STRONG = (
 )
 # "tokenizer", "tokens", "token_id", "#new-token: 7" and "key=" are everyday words of an inference server.
 _WEAK = rf"(?i)((?<![a-z])token(?![\w-]){_SEPARATOR}){_VALUE}"
-# Environment style: HF_TOKEN=, FOO_KEY_2=, REDIS_AUTH=; also as JSON, YAML or Dockerfile (a blank instead of =).
-_VARIABLE = rf"((?:TOKEN|KEY|AUTH)(?![A-Z])[A-Z0-9_]{{0,40}}(?:{_SEPARATOR}|[ \t]{{1,4}}(?=[\"'\w]))){_VALUE}"
+# Environment style: HF_TOKEN=, FOO_KEY_2=, REDIS_AUTH=; also as JSON or YAML. A Dockerfile may have a blank instead.
+_VARIABLE = rf"((?:TOKEN|KEY|AUTH)(?![A-Z])[A-Z0-9_]{{0,40}}{_SEPARATOR}){_VALUE}"
+_DOCKERFILE = (
+    r"(?m)^([ \t]{0,16}(?:ENV|ARG)[ \t]{1,4}[A-Z0-9_]{0,40}(?:TOKEN|KEY|AUTH|PASSWORD|SECRET)(?![A-Z])[A-Z0-9_]{0,40}"
+    rf"[ \t]{{1,4}}){_VALUE}"
+)
 _OPTION = (
     r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|api[_-]?key|token|private[_-]?key)(?![\w-])[ \t=]{1,4})"
     rf"{_VALUE}"
@@ -80,10 +84,11 @@ def redact(text: str) -> str:
     if "bearer" in lower or "basic" in lower or "digest" in lower or "negotiate" in lower:
         text = re.sub(_BEARER, _bearer, text)
     if any(anchor in lower for anchor in _NAME_ANCHORS):
-        text = re.sub(_OPTION, _strong, text)
+        text = re.sub(_OPTION, _option, text)
         text = re.sub(_STRONG, _strong, text)
         text = re.sub(_WEAK, _weak, text)
         text = re.sub(_VARIABLE, _variable, text)
+        text = re.sub(_DOCKERFILE, _variable, text)
     if any(anchor in text for anchor in _SHAPE_ANCHORS):
         text = re.sub(_SHAPES, REDACTED, text)
     return text
@@ -125,6 +130,12 @@ def _strong(match: re.Match[str]) -> str:
     if content.strip().lower() in _EMPTY:
         return match.group()
     return f"{match.group(1)}{head}{REDACTED}{tail}"
+
+
+def _option(match: re.Match[str]) -> str:
+    # A usage text prints "--api-key API_KEY".
+    metavar = match.group(1).strip(" \t=-").replace("-", "_").upper()
+    return match.group() if match.group(2).startswith(metavar) else _strong(match)
 
 
 def _weak(match: re.Match[str]) -> str:

@@ -143,7 +143,9 @@ def _fixtures(rule: Rule, fixtures: str) -> list[str]:
     return [
         f"needs a case that {what}: fixtures/{rule.slug}/{prefix}*.log or .json"
         for prefix, what in (("fires-", "fires"), ("quiet-", "stays quiet"))
-        if not any(name.startswith(prefix) and name.endswith((".log", ".json")) for name in names if "finding" not in name)
+        if not any(
+            name.startswith(prefix) and name.endswith((".log", ".json")) for name in names if "finding" not in name
+        )
     ]
 
 

@@ -132,7 +132,7 @@ class Finding(NamedTuple):
     title: str
     role: str
     evidence: tuple[Evidence, ...]
-    count: int
+    times: int
     events: tuple[Event, ...] = ()
     rows: tuple[Row, ...] = ()
     explained_by: str | None = None

@@ -17,7 +17,20 @@ EVIDENCE_LIMIT = 5
 """How many places are kept of what a rule matched; the rest is only counted."""
 EVENTS_LIMIT = 200
 """How many matching events are kept for ranking."""
-SUBJECT_COLUMNS = ("subject", "library", "package", "module", "name", "variable", "flag", "symbol", "model", "device", "file", "dimension")
+SUBJECT_COLUMNS = (
+    "subject",
+    "library",
+    "package",
+    "module",
+    "name",
+    "variable",
+    "flag",
+    "symbol",
+    "model",
+    "device",
+    "file",
+    "dimension",
+)
 
 
 def select(
@@ -96,7 +109,9 @@ def _rows(facts: Facts, match: FactMatch) -> list[Row]:
 
 def fits(row: Row, where: dict[str, Any]) -> bool:
     """Whether every condition of ``where`` holds; a column that is not known fits nothing."""
-    return all(column in row and row[column] is not None and _fits(row[column], wanted) for column, wanted in where.items())
+    return all(
+        column in row and row[column] is not None and _fits(row[column], wanted) for column, wanted in where.items()
+    )
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -157,7 +172,7 @@ def _add(
     findings[key] = held._replace(
         params={**params, **held.params},
         evidence=(*held.evidence, evidence)[:EVIDENCE_LIMIT],
-        count=held.count + 1,
+        times=held.times + 1,
         events=(*held.events, event) if event and len(held.events) < EVENTS_LIMIT else held.events,
         rows=(*held.rows, row) if row else held.rows,
     )
