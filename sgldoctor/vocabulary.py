@@ -14,6 +14,7 @@ FACTS: dict[str, dict[str, str]] = {
         "externally_managed": "True where PEP 668 forbids installing",
         "writable": "whether its site-packages can be written",
         "chosen": "why this environment: --python, --venv, VIRTUAL_ENV, CONDA_PREFIX, PATH",
+        "machine": "x86_64 or aarch64, of the interpreter's own file",
     },
     "packages": {
         "name": "normalised name (PEP 503)",
@@ -25,7 +26,7 @@ FACTS: dict[str, dict[str, str]] = {
         "requires": "list of Requires-Dist strings (only for packages that the doctor needs them of)",
         "requires_python": "Requires-Python of its METADATA",
     },
-    "packages.duplicates": {"name": "normalised name", "versions": "list of versions", "locations": "list of folders"},
+    "packages.duplicates": {"name": "normalised name", "versions": "list of versions", "locations": "list of folders", "same_folder": "True where both are in one folder"},
     "packages.leftovers": {"name": "what it was", "path": "the ~folder or broken dist-info", "problem": "what is odd"},
     "packages.damaged": {
         "name": "distribution",
@@ -36,6 +37,7 @@ FACTS: dict[str, dict[str, str]] = {
         "count": "number of damaged files of this distribution",
         "owner": "the other distribution that writes the same file, if there is one",
         "pin": "requirement that puts the right wheel back: name==version",
+        "files": "up to 20 of the damaged files",
     },
     "packages.overlapping": {
         "first": "distribution",
@@ -53,6 +55,7 @@ FACTS: dict[str, dict[str, str]] = {
         "wanted_by": "who requires it",
         "wanted_by_version": "version of that",
         "pin": "requirement that satisfies it",
+        "group": "torch, nvidia, kernel, flashinfer, python (ordinary dependency)",
     },
     "packages.unpinned": {
         "name": "distribution installed at a version that a requirement forbids",
@@ -64,6 +67,8 @@ FACTS: dict[str, dict[str, str]] = {
         "group": "torch, nvidia, kernel, flashinfer, python (ordinary dependency)",
         "pin": "requirement that satisfies it",
         "mover": "installed distribution that asks for exactly the installed version, if any",
+        "tolerated": "True where SGLang's own images depart from the pin in the same way: at most a notice",
+        "reason": "why it is tolerated, in words",
     },
     "packages.mixed_cuda": {
         "name": "library family (cudnn, nccl, ...)",
@@ -109,6 +114,19 @@ FACTS: dict[str, dict[str, str]] = {
         "pin": "requirement that sets it right",
     },
     # ------------------------------------------------------------------ libraries
+    "record.damaged": {
+        "name": "distribution",
+        "version": "its version",
+        "file": "path inside site-packages",
+        "problem": "missing or size",
+        "library": "True for shared objects",
+        "count": "number of damaged files of this distribution",
+        "owner": "the other distribution that writes the same file, or empty",
+        "files": "up to 20 of them",
+    },
+    "record.shared": {"first": "distribution", "second": "another that writes the same shared objects", "count": "paths", "example": "one"},
+    "kernel.folder": {"path": "folder of the module sgl_kernel", "importable": "whether it has an __init__.py"},
+    "flashinfer.check": {"raises": "whether the installed flashinfer raises when its wheels differ in version (else it warns)"},
     "libraries.unresolved": {
         "library": "SONAME that the loader would not find",
         "needed_by": "file that needs it",

@@ -1,0 +1,273 @@
+"""Who needs what: the requirements of SGLang, torch, the kernel and their kin, from METADATA or else from knowledge.
+
+A pin is looked up here and nowhere else, so that a finding and the repair that it proposes never disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge import releases
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+ASSUMED_PYTHON = "3.12"
+"""Markers are judged for this Python where the target's is not known (a pasted log)."""
+
+KERNELS = ("sglang-kernel", "sgl-kernel")
+"""The two names of one thing: both install the module ``sgl_kernel``."""
+
+OWNER = re.compile(
+    r"sglang|torch|cuda-toolkit|sgl(?:ang)?-kernel|flashinfer-(?:python|cubin|jit-cache)|(?:sgl-)?deep-(?:ep|gemm)"
+    r"|sgl-flash-mla|torchvision|torchaudio"
+)
+"""Distributions whose requirements count; what any other package wants is not the doctor's business."""
+
+
+EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
+"""A requirement line that ends in ``extra == "name"`` applies to that extra alone."""
+
+
+class Need(NamedTuple):
+    """``by`` wants ``name`` to satisfy ``specifier`` (``""``: any version)."""
+
+    name: str
+    specifier: str
+    extras: tuple[str, ...]
+    by: str
+    by_version: str
+
+    @property
+    def pin(self) -> str:
+        """A requirement that satisfies the need: ``name==1.2.3`` where it is exact."""
+        return self.name + self.specifier
+
+    @property
+    def exact(self) -> str:
+        """The version of an ``==`` need without wildcard, else ``""``."""
+        return self.specifier[2:] if re.fullmatch(r"==[\w.!+]+", self.specifier) else ""
+
+
+def installed(facts: Facts) -> dict[str, Row]:
+    """The ``packages`` rows by normalised name; the first row of a name is the one that is imported."""
+    rows: dict[str, Row] = {}
+    for row in facts.rows("packages"):
+        if row.get("version"):
+            rows.setdefault(releases.normalise(str(row["name"])), row)
+    return rows
+
+
+def sglang_version(facts: Facts) -> str:
+    """The release that is installed or was inferred; ``""`` if unknown."""
+    told = facts.value("sglang", "version")
+    if told:
+        return str(told)
+    row = installed(facts).get("sglang")
+    return str(row["version"]) if row else ""
+
+
+def torch_version(facts: Facts) -> str:
+    """The public version of the torch that is there; ``""`` if unknown."""
+    told = facts.value("torch", "version")
+    if not told:
+        row = installed(facts).get("torch")
+        told = row["version"] if row else ""
+    return str(told).partition("+")[0]
+
+
+@lru_cache(maxsize=4096)
+def _parse(line: str) -> Requirement | None:
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def _markers(facts: Facts) -> dict[str, str]:
+    version = str(facts.value("python", "version") or ASSUMED_PYTHON)
+    machine = str(facts.value("python", "machine") or facts.value("host", "machine") or "x86_64")
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": version,
+        "os_name": "posix",
+        "platform_machine": machine,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": version if version.count(".") > 1 else version + ".0",
+        "python_version": ".".join(version.split(".")[:2]),
+        "sys_platform": "linux",
+    }
+
+
+def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version: str, facts: Facts) -> list[Need]:
+    """The requirement lines that apply to the target, with ``extras`` asked for; unreadable ones are left out."""
+    environment = _markers(facts)
+    asked = {releases.normalise(extra) for extra in extras}
+    needs = []
+    for line in lines:
+        # METADATA of cuda-toolkit has a hundred lines for extras that nobody asks for: parsing costs, looking does not.
+        named = EXTRA.search(line)
+        if named and releases.normalise(named[1]) not in asked:
+            continue
+        requirement = _parse(line)
+        if requirement is None:
+            continue
+        if requirement.marker is not None:
+            if not any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in extras or {""}):
+                continue
+        name = releases.normalise(requirement.name)
+        wanted = tuple(sorted(releases.normalise(extra) for extra in requirement.extras))
+        needs.append(Need(name, str(requirement.specifier), wanted, by, version))
+    return needs
+
+
+def of(name: str, facts: Facts, extras: tuple[str, ...] = ()) -> list[Need]:
+    """What the installed (or inferred) distribution ``name`` needs on the target: METADATA first, else knowledge."""
+    row = installed(facts).get(name)
+    version = str(row["version"]) if row else ""
+    if name == "sglang":
+        version = sglang_version(facts)
+    elif name == "torch":
+        version = torch_version(facts)
+    lines: list[str] | tuple[str, ...] | None = row.get("requires") if row else None
+    if lines is None:
+        return at(name, version, facts)
+    if name == "sglang":
+        return _server(_read(lines, set(), name, version, facts), lambda: list(lines), version, facts)
+    return _read(lines, {"", *extras}, name, version, facts)
+
+
+def at(name: str, version: str, facts: Facts) -> list[Need]:
+    """What distribution ``name`` needs at a version, from knowledge alone; nothing where it is not known."""
+    if name == "sglang":
+        found = releases.release(version)
+        if found is None:
+            return []
+        plain = _read(found.pins, set(), name, version, facts)
+        return _server(
+            plain, lambda: [*found.extras.get("runtime-common", ()), *found.extras.get("srt", ())], version, facts
+        )
+    if name in KERNELS:
+        torch = releases.kernel_torch(name, version)
+        data = releases.load("sglang-releases.json")["kernels"].get(f"{name}=={version.partition('+')[0]}")
+        return _read(data["requires_dist"], set(), name, version, facts) if data and torch else []
+    return _read(releases.companion(name, version) or (), set(), name, version, facts)
+
+
+def _server(plain: list[Need], lines: object, version: str, facts: Facts) -> list[Need]:
+    """SGLang's needs as a server: before 0.5.3 the plain install was a client, ``sglang[srt]`` the server."""
+    if any(need.name == "torch" for need in plain) or not callable(lines):
+        return plain
+    extras = {"srt", "runtime-common", "runtime_common"}
+    more = _read([line for line in lines() if "sglang[" not in line], extras, "sglang", version, facts)
+    return [*plain, *(need for need in more if need not in plain)]
+
+
+def satisfies(version: str, specifier: str) -> bool:
+    """Whether an installed version satisfies a specifier; an unreadable version or specifier satisfies nothing false.
+
+    Pre-releases count as what they are: they are already installed.
+    """
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    if releases.parse(version) is None:
+        return True
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+class Table(NamedTuple):
+    """All that counts of who needs what.
+
+    Attributes:
+        needs: for each owner present, in order of authority, what it needs.
+        pins: the strongest need of each name.
+        torch_wanted: the torch that SGLang pins, if it is known.
+        torch_off: whether another torch is installed.
+        torch_spare: the needs of the installed torch where it is off: what came with it is no fault of its own.
+    """
+
+    needs: dict[str, list[Need]]
+    pins: dict[str, Need]
+    torch_wanted: str
+    torch_off: bool
+    torch_spare: dict[str, Need]
+
+
+def table(facts: Facts) -> Table:
+    """Read all owners once.
+
+    Where torch is not the one that SGLang pins, NVIDIA wheels are judged by the torch that SGLang pins (knowledge), for
+    that is the one that a repair brings back.
+    """
+    have = installed(facts)
+    needs: dict[str, list[Need]] = {}
+    sglang = of("sglang", facts) if "sglang" in have or sglang_version(facts) else []
+    if sglang:
+        needs["sglang"] = sglang
+    wanted = next((need.exact for need in sglang if need.name == "torch" and need.exact), "")
+    version = torch_version(facts)
+    off = bool(wanted and version) and not satisfies(version, f"=={wanted}")
+    own = of("torch", facts) if version else []
+    other = at("torch", wanted, facts) if wanted and (off or not version) else []
+    needs["torch"] = other or own
+    spare = {need.name: need for need in own} if off and other else {}
+    toolkit = next((need for need in needs["torch"] if need.name == "cuda-toolkit"), None)
+    if toolkit is not None and "cuda-toolkit" in have:
+        needs["cuda-toolkit"] = of("cuda-toolkit", facts, toolkit.extras)
+    for name in sorted(have, key=lambda name: (name not in KERNELS, not name.startswith("flashinfer"), name)):
+        if OWNER.fullmatch(name) and name not in needs:
+            needs[name] = of(name, facts)
+    pins: dict[str, Need] = {}
+    for owner in needs.values():
+        for need in owner:
+            held = pins.get(need.name)
+            if held is None or (need.specifier and not held.specifier):
+                pins[need.name] = need
+    return Table(needs, pins, wanted, off, spare)
+
+
+def pin(name: str, facts: Facts) -> str | None:
+    """The exact requirement that belongs into this environment; None where it is not known.
+
+    Args:
+        name: a distribution (``torch``), a family without its CUDA suffix (``nvidia-cudnn``), or ``kernel``.
+        facts: what is known; the installed METADATA decides, else knowledge by torch and SGLang release.
+    """
+    return look_up(name, table(facts), facts)
+
+
+def look_up(name: str, known: Table, facts: Facts) -> str | None:
+    """As :func:`pin`, with the table at hand."""
+    name = releases.normalise(name)
+    if name == "kernel":
+        for kernel in KERNELS:
+            if kernel in known.pins:
+                return known.pins[kernel].pin
+        return None
+    if name == "sglang":
+        version = sglang_version(facts)
+        return f"sglang=={version.partition('+')[0]}" if version else None
+    if name in known.pins:
+        return known.pins[name].pin
+    if name == "torch":
+        version = torch_version(facts)
+        return f"torch=={version}" if version else None
+    suffixed = re.compile(re.escape(re.sub(r"-cu\d+$", "", name)) + r"(?:-cu\d+)?")
+    for candidate, need in known.pins.items():
+        if suffixed.fullmatch(candidate):
+            return need.pin
+    if name in {"flashinfer-jit-cache", "flashinfer-cubin"}:
+        base = known.pins.get("flashinfer-python")
+        return f"{name}=={base.exact}" if base is not None and base.exact else None
+    return None

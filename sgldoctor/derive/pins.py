@@ -1,0 +1,320 @@
+"""What is installed against what SGLang, torch and the kernel ask for. Pure: facts in, facts out."""
+
+from __future__ import annotations
+
+import re
+
+from sgldoctor.derive import damage, needs
+from sgldoctor.derive.needs import KERNELS, Need, Table, installed, pin, satisfies
+from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge import libraries as known_libraries
+from sgldoctor.knowledge import releases
+
+__all__ = ["derive", "pin"]
+
+COMPLETE = 0.8
+"""A pasted list that holds this share of what SGLang needs is a whole ``pip list``: what it lacks is missing."""
+
+MODULES = {"pillow": "PIL", "pyzmq": "zmq", "pyyaml": "yaml", "opencv-python-headless": "cv2", "nvidia-ml-py": "pynvml"}
+"""Import names that do not follow from the distribution's name."""
+
+
+def derive(facts: Facts) -> Facts:
+    """``sglang``, ``kernel``, ``flashinfer``, the ``packages.*`` that judge, and damage with the pins that cure it."""
+    result = Facts()
+    if not facts.known("packages") and not needs.sglang_version(facts):
+        return result
+    known = needs.table(facts)
+    have = installed(facts)
+    if not facts.known("sglang") and "sglang" in have:
+        result.put("sglang", _sglang(have["sglang"]), "derived")
+    whole = _whole(facts, known, have)
+    kernel = _kernel(facts, known, have, whole=whole)
+    if kernel is not None:
+        result.put("kernel", kernel, "derived")
+    result.put("flashinfer", _flashinfer(facts, known, have), "derived")
+    if whole:
+        result.put("packages.missing", _missing(known, have), "derived")
+    if have:
+        result.put("packages.unpinned", _unpinned(known, have), "derived")
+        result.put("packages.mixed_cuda", _mixed(known, have), "derived")
+    damage.derive(facts, known, result)
+    return result
+
+
+def _sglang(row: Row) -> Row:
+    return {
+        "version": row["version"],
+        "location": row.get("location") or "",
+        "editable": bool(row.get("editable")),
+        "known": releases.known(str(row["version"])),
+        "inferred": "",
+    }
+
+
+def _whole(facts: Facts, known: Table, have: dict[str, Row]) -> bool:
+    """Whether the list of packages is complete, so that an absent one is missing rather than not mentioned."""
+    if not have or "sglang" not in known.needs:
+        return bool(have) and facts.source("packages") != "log"
+    if any("location" in row for row in have.values()):
+        return True
+    wanted = {need.name for need in known.needs["sglang"]}
+    return len(wanted & have.keys()) >= COMPLETE * len(wanted)
+
+
+def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) -> Row | None:
+    need = next((known.pins[name] for name in KERNELS if name in known.pins and known.pins[name].by == "sglang"), None)
+    there = [name for name in KERNELS if name in have]
+    if need is None and not there:
+        return None
+    if not there and not whole:
+        return None
+    name = need.name if need is not None and need.name in there else there[0] if there else ""
+    version = str(have[name]["version"]) if name else ""
+    wanted = need.exact if need is not None else ""
+    sglang = needs.sglang_version(facts)
+    if not there:
+        status = "absent"
+    elif len(there) > 1:
+        status = "double"
+    elif need is None:
+        status = ""
+    elif name != need.name:
+        status = "renamed"
+    elif satisfies(version, need.specifier):
+        status = "right"
+    else:
+        status = _direction(version, need.specifier)
+    torch = needs.torch_version(facts)
+    built = _built_for(name, version, have) if name else ""
+    importable = facts.value("kernel.folder", "importable")
+    if importable is None and name and facts.known("kernel.folder") is False and facts.source("packages") == "probe":
+        importable = False
+    return {
+        "name": name,
+        "version": version,
+        "wanted_name": need.name if need is not None else "",
+        "wanted": wanted,
+        "minimum": releases.minimum(sglang, need.name) if need is not None else "",
+        "status": status,
+        "importable": importable if there else None,
+        "pin": need.pin if need is not None else "",
+        "torch_built": built,
+        "torch_installed": torch,
+        "torch_fits": _minor(built) == _minor(torch) if built and torch else None,
+    }
+
+
+def _built_for(name: str, version: str, have: dict[str, Row]) -> str:
+    for line in have[name].get("requires") or ():
+        match = re.match(r"torch\s*\(?==\s*([\w.!]+)", line)
+        if match:
+            return match[1]
+    return releases.kernel_torch(name, version)
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _direction(version: str, specifier: str) -> str:
+    """Whether a version that a specifier forbids is too old or too new for it, else ``other``."""
+    bounds = re.findall(r"(==|~=|>=|<=|<|>)\s*([\w.!+]+)", specifier)
+    try:
+        for operator, bound in bounds:
+            order = releases.compare(version, bound.removesuffix(".*"))
+            if order < 0 and operator in {"==", "~=", ">=", ">"}:
+                return "older"
+            if order > 0 and operator in {"==", "~=", "<=", "<"}:
+                return "newer"
+    except ValueError:
+        return "other"
+    return "newer" if "<" in {operator for operator, _ in bounds} else "other"
+
+
+def _flashinfer(facts: Facts, known: Table, have: dict[str, Row]) -> list[Row]:
+    """FlashInfer's Python part beside its wheels of prebuilt code, which must be of the same version."""
+    if "flashinfer-python" not in have:
+        return []
+    version = str(have["flashinfer-python"]["version"])
+    raises = facts.value("flashinfer.check", "raises")
+    if raises is None:
+        raises = not releases.within(version, since=known_libraries.flashinfer_warns_since())
+    need = known.pins.get("flashinfer-python")
+    rows = []
+    for other in ("flashinfer-cubin", "flashinfer-jit-cache"):
+        if other not in have:
+            continue
+        second = str(have[other]["version"])
+        pinned = known.pins.get(other)
+        same = version.partition("+")[0] == second.partition("+")[0]
+        if need is not None and not satisfies(version, need.specifier):
+            cure = need.pin
+        else:
+            cure = pinned.pin if pinned is not None else f"{other}=={version.partition('+')[0]}"
+        rows.append(
+            {
+                "python": version,
+                "other": other,
+                "version": second,
+                "status": "right" if same else "differs",
+                "wanted": need.exact if need is not None else "",
+                "other_wanted": pinned.exact if pinned is not None else "",
+                "raises": raises,
+                "pin": "" if same else cure,
+                "text": f"flashinfer-python {version}, {other} {second}",
+            }
+        )
+    return rows
+
+
+def _missing(known: Table, have: dict[str, Row]) -> list[Row]:
+    rows: dict[str, Row] = {}
+    for owner, wants in known.needs.items():
+        if owner == "torch" and (known.torch_off or "torch" not in have):
+            # What another torch would bring comes with that torch.
+            continue
+        for need in wants:
+            if need.name in have or need.name in rows:
+                continue
+            if need.name in KERNELS and any(name in have for name in KERNELS):
+                continue
+            rows[need.name] = {
+                "name": need.name,
+                "module": MODULES.get(need.name, need.name.replace("-", "_")),
+                "wanted": need.specifier,
+                "wanted_by": need.by,
+                "wanted_by_version": need.by_version,
+                "group": _group(need.name),
+                "pin": known.pins[need.name].pin,
+                "text": f"{need.by} {need.by_version} requires {need.pin}, which is not installed",
+            }
+    return list(rows.values())
+
+
+def _group(name: str) -> str:
+    if name in KERNELS:
+        return "kernel"
+    if name.startswith("flashinfer"):
+        return "flashinfer"
+    if re.fullmatch(r"torch|torchvision|torchaudio|torchcodec|triton|pytorch-triton.*", name):
+        return "torch"
+    if re.fullmatch(r"(?:nvidia|cuda|nvshmem4py)-.*", name) and name != "nvidia-ml-py":
+        return "nvidia"
+    return "python"
+
+
+def _unpinned(known: Table, have: dict[str, Row]) -> list[Row]:
+    """Installed versions that the strongest requirement forbids; and owners that do not fit what is rightly there."""
+    broken: dict[str, list[Need]] = {}
+    for wants in known.needs.values():
+        for need in wants:
+            row = have.get(need.name)
+            if row is None or not need.specifier or satisfies(str(row["version"]), need.specifier):
+                continue
+            spare = known.torch_spare.get(need.name)
+            if need.by == "torch" and spare is not None and satisfies(str(row["version"]), spare.specifier):
+                continue
+            broken.setdefault(need.name, []).append(need)
+    rows: dict[str, Row] = {}
+    misfits: dict[str, Need] = {}
+    for name, wants in broken.items():
+        strongest = known.pins[name]
+        if strongest in wants:
+            rows[name] = _row(strongest, str(have[name]["version"]), have)
+            continue
+        for need in wants:
+            # The package is as its strongest owner wants it: then the weaker owner is the one that does not fit,
+            # unless somebody stronger pins that very release of it.
+            pinned = known.pins.get(need.by)
+            if need.by in have and (pinned is None or not pinned.exact):
+                misfits.setdefault(need.by, need)
+    for name, need in misfits.items():
+        if name not in rows:
+            rows[name] = _misfit(need, str(have[name]["version"]), str(have[need.name]["version"]))
+    return list(rows.values())
+
+
+def _row(need: Need, version: str, have: dict[str, Row]) -> Row:
+    tolerated, reason = _tolerated(need, version)
+    return {
+        "name": need.name,
+        "installed": version,
+        "wanted": need.specifier,
+        "wanted_by": need.by,
+        "wanted_by_version": need.by_version,
+        "direction": _direction(version, need.specifier),
+        "group": _group(need.name),
+        "pin": need.pin,
+        "mover": _mover(need.name, version, have),
+        "tolerated": tolerated,
+        "reason": reason,
+        "text": f"{need.name} {version} is installed, {need.by} {need.by_version} requires {need.specifier}",
+    }
+
+
+def _misfit(need: Need, version: str, other: str) -> Row:
+    return {
+        "name": need.by,
+        "installed": version,
+        "wanted": f"a release for {need.name} {other}",
+        "wanted_by": need.name,
+        "wanted_by_version": other,
+        "direction": "other",
+        "group": _group(need.by),
+        "pin": need.by,
+        "mover": "",
+        "tolerated": False,
+        "reason": "",
+        "text": f"{need.by} {version} requires {need.pin}, {need.name} {other} is installed",
+    }
+
+
+def _mover(name: str, version: str, have: dict[str, Row]) -> str:
+    """The installed distribution that asks for exactly the version that is there."""
+    exact = re.compile(
+        rf"{re.escape(name).replace('-', '[-_.]')}\s*(?:\[[^\]]*\])?\s*\(?==\s*([\w.!+*]+)", re.IGNORECASE
+    )
+    for other, row in have.items():
+        for line in row.get("requires") or ():
+            match = exact.match(line)
+            if match and other != name and satisfies(version, f"=={match[1]}"):
+                return other
+    return ""
+
+
+def _tolerated(need: Need, version: str) -> tuple[bool, str]:
+    """Whether an NVIDIA wheel newer than torch's pin is what SGLang's own images do, and which image.
+
+    Images of the releases around torch 2.9.1 put a newer cuDNN and NCCL over torch's pins on purpose; anything of the
+    same major version between the pin and beyond loads as well.
+    """
+    if need.by != "torch" or not need.exact:
+        return False, ""
+    for era, pinned in releases.image_pins(need.name):
+        try:
+            newer = releases.compare(version, need.exact) > 0 and releases.compare(pinned, need.exact) > 0
+        except ValueError:
+            continue
+        if newer and version.partition(".")[0] == need.exact.partition(".")[0]:
+            return True, f"SGLang's own image of {era} installs {need.name} {pinned} over torch's pin"
+    return False, ""
+
+
+def _mixed(known: Table, have: dict[str, Row]) -> list[Row]:
+    """Wheels of one NVIDIA library for two CUDA majors: they write the same files, and the last one installed wins."""
+    families: dict[str, list[str]] = {}
+    for name in have:
+        match = re.fullmatch(r"nvidia-(.+)-cu\d+", name)
+        if match:
+            families.setdefault(match[1], []).append(name)
+    rows = []
+    for family, names in sorted(families.items()):
+        wanted = [name for name in names if name in known.pins]
+        for unwanted in names if len(wanted) == 1 and len(names) > 1 else ():
+            if unwanted != wanted[0]:
+                both = " and ".join(f"{name} {have[name]['version']}" for name in (wanted[0], unwanted))
+                text = f"{both} are both installed"
+                pin = known.pins[wanted[0]].pin
+                rows.append({"name": family, "wanted": wanted[0], "unwanted": unwanted, "pin": pin, "text": text})
+    return rows

@@ -1,0 +1,281 @@
+"""Installed distributions of the target, read from its site-packages folders without starting its Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.probe import record, tree
+from sgldoctor.probe.components import components
+from sgldoctor.probe.target import Target
+
+HEADER = 1 << 18
+"""METADATA is read up to this size; its header, the part before the first empty line, is far smaller."""
+
+CORE = re.compile(
+    r"(?:sgl|sglang|torch|flashinfer|flash|nvidia|nvshmem|nixl|mooncake|deep|cuda)(?:-.*)?"
+    r"|(?:torch(?:vision|audio|codec|ao)|triton|vllm|transformers|numpy|apache-tvm-ffi|xgrammar|pytorch-triton)"
+)
+"""Distributions whose requirements are kept whole; of the others only what they ask of these."""
+
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def normalise(name: str) -> str:
+    """The name as PEP 503 compares it: ``Flashinfer_Python`` is ``flashinfer-python``."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def is_core(name: str) -> bool:
+    """Whether a (normalised) distribution is part of what SGLang stands on, as opposed to an ordinary dependency."""
+    return CORE.fullmatch(name) is not None
+
+
+def packages(target: Target) -> Facts:
+    """Facts ``python``, ``packages`` and those that start with ``packages.``, ``record.``, ``torch``, ``components``.
+
+    ``packages`` has one row for each name: the distribution that an import would find. Everything else that was found
+    under the same name is in ``packages.duplicates``.
+    """
+    start = time.perf_counter()
+    facts = Facts()
+    facts.put("python", _python(target), "probe")
+    if not any(tree.is_folder(target.root, site) for site in target.sites):
+        because = f"no site-packages folder in {target.prefix or 'the environment'}"
+        facts.put_unknown("packages", because, essential=True)
+        return facts
+    found, leftovers = _scan(target)
+    effective, duplicates = _effective(found)
+    facts.put("packages", [_public(row) for row in effective], "probe")
+    facts.put("packages.duplicates", duplicates, "probe")
+    facts.put("packages.leftovers", leftovers, "probe")
+    _torch(target, facts, effective)
+    facts.put("components", components(target, effective), "probe")
+    middle = time.perf_counter()
+    facts.merge(record.records(target, found))
+    facts.seconds["packages"] = round(middle - start, 4)
+    facts.seconds["records"] = round(time.perf_counter() - middle, 4)
+    return facts
+
+
+def _python(target: Target) -> Row:
+    root = target.root
+    minor = ".".join(target.version.split(".")[:2])
+    base = tree.real(root, target.python) if target.python else ""
+    marker = f"{os.path.dirname(os.path.dirname(base))}/lib/python{minor}/EXTERNALLY-MANAGED"
+    managed = target.kind == "system" and bool(base) and tree.is_file(root, marker)
+    first = next((site for site in target.sites if tree.is_folder(root, site)), "")
+    return {
+        "version": target.version,
+        "executable": target.python,
+        "prefix": target.prefix,
+        "kind": target.kind,
+        "externally_managed": managed,
+        "writable": bool(first) and os.access(tree.resolve(root, first), os.W_OK),
+        "chosen": target.chosen,
+        "machine": machine_of(target),
+    }
+
+
+def machine_of(target: Target) -> str:
+    """``x86_64`` or ``aarch64``, from the interpreter's own ELF header, so that a foreign image is judged as itself."""
+    head = tree.read(target.root, target.python, 20) if target.python else None
+    if head and len(head) == 20 and head[:4] == b"\x7fELF":
+        known = {62: "x86_64", 183: "aarch64"}.get(int.from_bytes(head[18:20], "little"))
+        if known:
+            return known
+    return os.uname().machine if hasattr(os, "uname") else ""
+
+
+def _scan(target: Target) -> tuple[list[Row], list[Row]]:
+    """Every distribution of every site in import order, and what is left of broken or half removed ones."""
+    found: list[Row] = []
+    leftovers: list[Row] = []
+    for site in target.sites:
+        for entry in tree.names(target.root, site):
+            path = f"{site}/{entry}"
+            if entry.startswith("~"):
+                leftovers.append(_leftover(entry.lstrip("~"), path, "left behind by an interrupted pip"))
+            elif entry.endswith(".dist-info"):
+                row = _distribution(target, site, path, "METADATA")
+                if row is None:
+                    why = "no readable METADATA with a name and a version"
+                    leftovers.append(_leftover(entry[: -len(".dist-info")], path, why))
+                else:
+                    found.append(row)
+            elif entry.endswith(".egg-info"):
+                folder = tree.is_folder(target.root, path)
+                row = _distribution(target, site, path, "PKG-INFO" if folder else "")
+                if row is not None:
+                    found.append(row)
+            elif entry.endswith(".egg-link"):
+                found.extend(_egg_link(target, site, path))
+    return found, leftovers
+
+
+def _leftover(name: str, path: str, problem: str) -> Row:
+    stem = re.split(r"-\d", name, maxsplit=1)[0]
+    return {"name": normalise(stem), "path": path, "problem": problem}
+
+
+def _egg_link(target: Target, site: str, path: str) -> list[Row]:
+    lines = (tree.text(target.root, path, 4096) or "").splitlines()
+    folder = lines[0].strip() if lines else ""
+    rows = []
+    for entry in tree.names(target.root, folder) if folder.startswith("/") else []:
+        if entry.endswith(".egg-info"):
+            row = _distribution(target, site, f"{folder}/{entry}", "PKG-INFO")
+            if row is not None:
+                rows.append({**row, "location": folder, "editable": True})
+    return rows
+
+
+def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | None:
+    """One distribution, or None where its metadata cannot be read or names nothing."""
+    data = tree.read(target.root, f"{path}/{metadata}" if metadata else path, HEADER)
+    if not data:
+        return None
+    end = data.find(b"\n\n")
+    header = data[: end if end >= 0 else (data.find(b"\r\n\r\n") if b"\r\n\r\n" in data else len(data))]
+    name = version = python = ""
+    requires = []
+    for raw in header.split(b"\n"):
+        # Continuation lines start with a blank and so match none of these.
+        if raw.startswith(b"Requires-Dist:"):
+            requires.append(raw[14:].strip().decode("utf-8", "replace"))
+        elif raw.startswith(b"Name:"):
+            name = raw[5:].strip().decode("utf-8", "replace")
+        elif raw.startswith(b"Version:"):
+            version = raw[8:].strip().decode("utf-8", "replace")
+        elif raw.startswith(b"Requires-Python:"):
+            python = raw[16:].strip().decode("utf-8", "replace")
+    if not version or not NAME.fullmatch(name):
+        return None
+    name = normalise(name)
+    if not is_core(name):
+        requires = [line for line in requires if _asks_core(line)]
+    row: Row = {
+        "name": name,
+        "version": version,
+        "location": site,
+        "installer": (tree.text(target.root, f"{path}/INSTALLER", 64) or "").strip()[:32],
+        "editable": False,
+        "direct_url": "",
+        "requires": requires,
+        "requires_python": python,
+        "_path": path,
+        "_installed": tree.modified(target.root, path),
+    }
+    origin = tree.text(target.root, f"{path}/direct_url.json", 65536)
+    if origin is not None:
+        row["direct_url"], row["editable"] = _origin(origin)
+    return row
+
+
+def _asks_core(requirement: str) -> bool:
+    match = NAME.match(requirement)
+    return match is not None and is_core(normalise(match[0])) and "extra" not in requirement.partition(";")[2]
+
+
+def _origin(text: str) -> tuple[str, bool]:
+    """URL without credentials, and whether the install is editable, of a ``direct_url.json`` (PEP 610)."""
+    import json
+
+    try:
+        data = json.loads(text)
+        url = str(data["url"])
+        editable = bool(data.get("dir_info", {}).get("editable"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", False
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0].partition("#")[0], editable
+
+
+def _effective(found: list[Row]) -> tuple[list[Row], list[Row]]:
+    """One row for each name, and the names that occur more than once.
+
+    In one folder the distribution that was installed last owns the files; of several folders the first is imported
+    from. A second folder is worth a word only for the core: everywhere else it is how layered environments look.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in found:
+        groups.setdefault(row["name"], []).append(row)
+    effective, duplicates = [], []
+    for name, rows in groups.items():
+        same = [row for row in rows if row["location"] == rows[0]["location"]]
+        best = max(same, key=lambda row: (row["_installed"], row["version"]))
+        effective.append(best)
+        others = [row for row in rows if row is not best and (row in same or is_core(name))]
+        if others and any((row["version"], row["location"]) != (best["version"], best["location"]) for row in others):
+            told = [best, *others]
+            duplicates.append(
+                {
+                    "name": name,
+                    "versions": [row["version"] for row in told],
+                    "locations": [row["location"] for row in told],
+                    "same_folder": len(same) > 1,
+                }
+            )
+    effective.sort(key=lambda row: str(row["name"]))
+    return effective, duplicates
+
+
+def _public(row: Row) -> Row:
+    return {key: value for key, value in row.items() if not key.startswith("_")}
+
+
+def _torch(target: Target, facts: Facts, installed: list[Row]) -> None:
+    """Facts ``torch`` and the raw ``kernel.folder`` and ``flashinfer.check``, from files of these packages."""
+    by_name = {row["name"]: row for row in installed}
+    for site in target.sites:
+        text = tree.text(target.root, f"{site}/torch/version.py", 65536)
+        if text is not None or ("torch" in by_name and by_name["torch"]["location"] == site):
+            built = torch_build(text or "", by_name.get("torch", {}).get("version", ""))
+            wanted = _exact(by_name.get("sglang", {}).get("requires", []), "torch")
+            facts.put("torch", {**built, "wanted": wanted}, "probe")
+            break
+    for site in target.sites:
+        folder = f"{site}/sgl_kernel"
+        if tree.is_folder(target.root, folder):
+            whole = tree.is_file(target.root, folder + "/__init__.py")
+            facts.put("kernel.folder", {"path": folder, "importable": whole}, "probe")
+            break
+    for site in target.sites:
+        text = tree.text(target.root, f"{site}/flashinfer/jit/env.py", 262144)
+        if text is not None:
+            facts.put("flashinfer.check", {"raises": "Ignoring incompatible flashinfer" not in text}, "probe")
+            break
+
+
+def torch_build(text: str, version: str) -> Row:
+    """What ``torch/version.py`` says, read as text; ``version`` (of METADATA) is used where it says nothing.
+
+    Local labels alone do not tell the build: wheels of the default index carry none in METADATA.
+    """
+
+    def value(name: str) -> str:
+        match = re.search(rf"^{name}\b[^=\n]*=\s*(?:'([^'\n]*)'|\"([^\"\n]*)\")", text, re.MULTILINE)
+        return (match[1] or match[2] or "") if match else ""
+
+    full = value("__version__") or version
+    public, _, local = full.partition("+")
+    cuda = value("cuda")
+    if cuda:
+        build = "cuda"
+    elif value("hip") or value("rocm"):
+        build = "rocm"
+    elif text:
+        build = "cpu"
+    else:
+        label = re.match(r"cu|rocm|cpu", local)
+        build = {"cu": "cuda", "rocm": "rocm", "cpu": "cpu"}[label[0]] if label else ""
+    return {"version": public, "local": local, "build": build, "cuda": cuda}
+
+
+def _exact(requires: list[str], name: str) -> str:
+    for line in requires:
+        match = re.match(rf"{name}\s*(?:\[[^\]]*\])?\s*\(?==\s*([\w.+!-]+)\)?\s*(;.*)?$", line)
+        if match and "extra" not in (match[2] or ""):
+            return match[1]
+    return ""

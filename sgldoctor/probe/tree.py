@@ -1,0 +1,122 @@
+"""The target's tree of files, by its root alone: for finding the environment, and for scans of thousands of files.
+
+:mod:`sgldoctor.probe.rooted` answers the same questions for a whole :class:`Target` and resolves every path it is
+asked for; here a path on a live machine goes to the kernel as it is, which matters at a thousand files. Every path
+taken is as the target sees it; links of another root are followed inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+LINKS = 40
+"""How many symbolic links one path may hold (Linux: MAXSYMLINKS)."""
+
+
+def resolve(root: str, path: str) -> str:
+    """Where ``path`` lies for us, every symbolic link followed as the target would follow it.
+
+    The result need not exist. A link loop, as well as ``..`` above the root, ends inside the root.
+    """
+    if root == "/":
+        return os.path.realpath(path)
+    todo = [part for part in path.split("/") if part and part != "."]
+    todo.reverse()
+    done: list[str] = []
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        try:
+            link = os.readlink(os.path.join(root, *done, part)) if links < LINKS else ""
+        except (OSError, ValueError):
+            link = ""
+        if not link:
+            done.append(part)
+            continue
+        links += 1
+        if link.startswith("/"):
+            done.clear()
+        todo.extend(piece for piece in reversed(link.split("/")) if piece and piece != ".")
+    return os.path.join(root, *done)
+
+
+def inner(root: str, host: str) -> str:
+    """The target's own name of a path of ours that lies inside ``root``."""
+    base = root.rstrip("/")
+    return host[len(base) :] or "/" if host == base or host.startswith(base + "/") else host
+
+
+def real(root: str, path: str) -> str:
+    """``path`` with every link followed, still as the target sees it."""
+    return inner(root, resolve(root, path))
+
+
+def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
+    """At most ``limit`` bytes of a file; None where it is absent or may not be read."""
+    try:
+        descriptor = os.open(path if root == "/" else resolve(root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        data = os.read(descriptor, min(limit, 1 << 16))
+        if len(data) < 1 << 16:
+            return data
+        parts = [data]
+        limit -= len(data)
+        while limit > 0 and (data := os.read(descriptor, min(limit, 1 << 22))):
+            parts.append(data)
+            limit -= len(data)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
+
+
+def text(root: str, path: str, limit: int = 1 << 20) -> str | None:
+    """At most ``limit`` bytes of a file as text; None where it is absent or may not be read."""
+    data = read(root, path, limit)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def _stat(root: str, path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path if root == "/" else resolve(root, path))
+    except (OSError, ValueError):
+        return None
+
+
+def size(root: str, path: str) -> int | None:
+    """Size of a regular file in bytes; None where there is none."""
+    found = _stat(root, path)
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
+def modified(root: str, path: str) -> float:
+    """When a file or folder was last changed, in seconds since 1970; 0 where there is none."""
+    found = _stat(root, path)
+    return found.st_mtime if found is not None else 0.0
+
+
+def is_file(root: str, path: str) -> bool:
+    """Whether ``path`` is a regular file (or a link to one) of the target."""
+    found = _stat(root, path)
+    return found is not None and stat.S_ISREG(found.st_mode)
+
+
+def is_folder(root: str, path: str) -> bool:
+    """Whether ``path`` is a folder of the target."""
+    found = _stat(root, path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
+
+
+def names(root: str, path: str) -> list[str]:
+    """The sorted entries of a folder; none where it is absent or may not be read."""
+    try:
+        return sorted(os.listdir(path if root == "/" else resolve(root, path)))
+    except (OSError, ValueError):
+        return []
