@@ -1,1 +1,51 @@
-""""""
+"""Reading a log: text to events and facts.
+
+The pipeline is the file list: blocks (bytes), search (the places worth reading in a large log), lines (without their
+wrapping), tracebacks and events, pasted (facts that people paste along).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
+
+from sgldoctor.facts import Facts
+from sgldoctor.log.blocks import blocks
+from sgldoctor.log.document import clean
+from sgldoctor.log.event import Event
+from sgldoctor.log.events import events
+
+__all__ = ["Event", "Reading", "read"]
+
+
+class Reading(NamedTuple):
+    """What was read: the events of all files in order, and the facts found in their text (source ``log``)."""
+
+    events: list[Event]
+    facts: Facts
+
+
+def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | None = None) -> Reading:
+    """Read logs.
+
+    Args:
+        paths: files, ``-`` for standard input.
+        anchors: literals (at least 4 bytes each) that rules look for; large logs are searched for them.
+        stdin: what ``-`` reads, by default the process's standard input.
+
+    Raises:
+        InputError: a path cannot be read.
+    """
+    facts = Facts()
+    found: list[Event] = []
+    chains = itertools.count()
+    for path in paths:
+        data = b"".join(blocks(path, stdin=stdin))
+        text = data.decode("utf-8", "backslashreplace")
+        numbered = list(enumerate(text.split("\n"), 1))
+        lines = clean(numbered)
+        for event in events(lines, path, chains):
+            found.append(event._replace(order=len(found)))
+        facts.put("log", {"name": path, "lines": data.count(b"\n"), "bytes": len(data), "truncated": False}, "log")
+    return Reading(found, facts)

@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 KINDS = (
     "exception",  # a Python exception: end of a traceback, or a bare "SomeError: ..." line
-    "error",      # a logger line of level ERROR/CRITICAL/FATAL, "error:" of a program, "fatal:"
-    "warning",    # a logger line of level WARNING, "UserWarning: ..."
-    "nccl",       # "host:pid:tid [0] NCCL WARN ..."
-    "glog",       # E0917 / W0917 / F0917 ...: C++ programs: mooncake, torch's C++ parts
-    "exit",       # process deaths: exit code, signal, "Killed", "Bus error (core dumped)", kernel OOM lines
+    "error",  # a logger line of level ERROR/CRITICAL/FATAL, "error:" of a program, "fatal:"
+    "warning",  # a logger line of level WARNING, "UserWarning: ..."
+    "nccl",  # "host:pid:tid [0] NCCL WARN ..."
+    "glog",  # E0917 / W0917 / F0917 ...: C++ programs: mooncake, torch's C++ parts
+    "exit",  # process deaths: exit code, signal, "Killed", "Bus error (core dumped)", kernel OOM lines
     "installer",  # pip and uv: "ERROR: ...", "x No solution found", "hint:"
-    "compiler",   # nvcc/gcc/ld/ninja: "x.cu:1:2: fatal error: ..."
-    "usage",      # argparse: "prog: error: ..."
-    "line",       # any other line (INFO, plain print, prose)
+    "compiler",  # nvcc/gcc/ld/ninja: "x.cu:1:2: fatal error: ..."
+    "usage",  # argparse: "prog: error: ..."
+    "line",  # any other line (INFO, plain print, prose)
 )
 """The kinds of event, from most to least telling. A rule's ``in`` names some of them, or ``any``."""
 

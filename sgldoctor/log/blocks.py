@@ -1,0 +1,131 @@
+"""Bytes in blocks: files, standard input, compressed files, UTF-16; any size in constant memory.
+
+Logs are read as bytes and never loaded whole. What comes out is a stream of blocks in UTF-8 (or whatever the file
+holds, if it is not valid UTF-8: bad bytes are kept and shown escaped later).
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from sgldoctor.errors import InputError
+
+BLOCK = 256 << 10
+"""Bytes per read: large enough that Python's cost per block vanishes, small enough to stay in the CPU's cache."""
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> Iterator[bytes]:
+    """Yield the content of ``path`` (``-``: standard input) in blocks of at most ``size`` bytes (more after unpacking).
+
+    gzip and zstd are known by their first bytes, whatever the file is called; UTF-16 by its byte order mark.
+
+    Raises:
+        InputError: the path does not exist, is a folder, or cannot be read; the packed data are damaged; or zstd is
+            met and no module can unpack it.
+    """
+    if path == "-":
+        yield from _decode(_read(stdin if stdin is not None else sys.stdin.buffer, size, "standard input"), size)
+        return
+    if os.path.isdir(path):
+        raise InputError(f"{path} is a folder, not a log file")
+    try:
+        stream = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below; the error is ours to word)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    with stream:
+        yield from _decode(_unpack(_read(stream, size, path), path, size), size)
+
+
+def _read(stream: BinaryIO, size: int, name: str) -> Iterator[bytes]:
+    try:
+        while block := stream.read(size):
+            yield block
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+
+
+def _unpack(raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
+    """Unpack gzip or zstd, known by the first bytes; pass everything else through."""
+    first = next(raw, b"")
+    while first and len(first) < len(_ZSTD):
+        more = next(raw, b"")
+        if not more:
+            break
+        first += more
+    if first.startswith(_GZIP):
+        yield from _gunzip(first, raw, name, size)
+    elif first.startswith(_ZSTD):
+        yield from _unzstd(first, raw, name)
+    else:
+        if first:
+            yield first
+        yield from raw
+
+
+def _gunzip(first: bytes, raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
+    import zlib
+
+    engine = zlib.decompressobj(wbits=31)
+    data = first
+    try:
+        while data:
+            out = engine.decompress(data, size)
+            if out:
+                yield out
+            if engine.eof:  # several members may follow each other, as logrotate and cat make them
+                data = engine.unused_data or next(raw, b"")
+                if data.startswith(_GZIP):
+                    engine = zlib.decompressobj(wbits=31)
+                    continue
+                return  # what follows the last member is padding
+            data = engine.unconsumed_tail or next(raw, b"")
+    except zlib.error as error:
+        raise InputError(f"{name} is damaged gzip data: {error}") from error
+
+
+def _unzstd(first: bytes, raw: Iterator[bytes], name: str) -> Iterator[bytes]:
+    try:
+        import zstandard
+    except ImportError:
+        raise InputError(
+            f"{name} is packed with zstd; unpack it first: zstd -dc {name} | sgldoctor explain -"
+        ) from None
+    engine = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        out = engine.decompress(first)
+        if out:
+            yield out
+        for block in raw:
+            out = engine.decompress(block)
+            if out:
+                yield out
+    except zstandard.ZstdError as error:
+        raise InputError(f"{name} is damaged zstd data: {error}") from error
+
+
+def _decode(raw: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Turn UTF-16 (PowerShell's ``>``) into UTF-8 and drop a UTF-8 byte order mark; other bytes pass unchanged."""
+    first = next(raw, b"")
+    while first and len(first) < 3:
+        more = next(raw, b"")
+        if not more:
+            break
+        first += more
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield decoder.decode(first).encode("utf-8", "backslashreplace")
+        for block in raw:
+            yield decoder.decode(block).encode("utf-8", "backslashreplace")
+        return
+    if first.startswith(codecs.BOM_UTF8):
+        first = first[3:]
+    if first:
+        yield first
+    yield from raw

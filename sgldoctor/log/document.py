@@ -1,0 +1,84 @@
+"""A passage of raw lines as cleaned lines: what can only be seen over several lines.
+
+Pasted text arrives fenced, indented as a whole, with a blank line after every line, wrapped at the width of a terminal
+or with the newest line first; all of that is undone here, with the original line numbers kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sgldoctor.log.classify import exception
+from sgldoctor.log.events import newest_first
+from sgldoctor.log.lines import Line, peel, scrub, split_glued
+
+WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)
+"""Widths at which terminals and pagers usually wrap; at others a wrap is believed only if it is seen twice."""
+
+_FENCE = re.compile(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
+_STARTS_ANEW = re.compile(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
+
+
+def clean(raw: Sequence[tuple[int, str]]) -> list[Line]:
+    """Turn ``(number, text)`` pairs of one passage into cleaned lines."""
+    texts = [(number, shown) for number, text in raw for shown in scrub(text) if not _FENCE.match(shown)]
+    texts = _dedent(_undouble(_unwrap(texts)))
+    lines: list[Line] = []
+    for number, text in texts:
+        line = peel(text, number)
+        lines += split_glued(line) if "[20" in line.text else [line]
+    if newest_first(lines):
+        lines.reverse()
+    return lines
+
+
+def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Join words that a terminal broke: lines that end exactly at its width, inside a word."""
+    width = max((len(text) for _, text in texts), default=0)
+    if not 60 <= width <= 300:
+        return texts
+    full = {text for _, text in texts if len(text) == width}
+    sure = len(full) > 1
+    if not sure and width not in WIDTHS:
+        return texts
+    out: list[tuple[int, str]] = []
+    open_line = False
+    for number, text in texts:
+        if open_line and _joins(out[-1][1], text, sure):
+            out[-1] = (out[-1][0], out[-1][1] + text)
+        else:
+            out.append((number, text))
+        open_line = len(text) == width and (text[-1].isalnum() or text[-1] in "_-/.,=([{'\"")
+    return out
+
+
+def _joins(before: str, text: str, sure: bool) -> bool:
+    """Whether ``text`` is the rest of ``before``; one full line alone proves little, so a word must be broken there."""
+    if not text or _STARTS_ANEW.match(text) or exception(text):
+        return False
+    return sure or (before[-1].isalpha() and text[0].isalpha() and text[0].islower())
+
+
+def _undouble(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Drop the blank lines of a text in which every other line is blank."""
+    if len(texts) < 6:
+        return texts
+    blank = [not peel(text, 0).text for _, text in texts[:400]]
+    written = len(blank) - sum(blank)
+    followed = sum(1 for here, after in zip(blank, blank[1:]) if not here and after)
+    if written < 4 or followed < 0.85 * (written - 1):
+        return texts
+    return [(number, text) for number, text in texts if text.strip() and peel(text, 0).text]
+
+
+def _dedent(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Take off the blanks that begin every line (text indented as a Markdown block)."""
+    margin = 1 << 30
+    for _, text in texts:
+        if text:
+            blank = len(text) - len(text.lstrip(" "))
+            if blank == 0:
+                return texts
+            margin = min(margin, blank)
+    return [(number, text[margin:]) for number, text in texts] if margin < 1 << 30 else texts

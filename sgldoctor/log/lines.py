@@ -1,0 +1,195 @@
+"""Lines without their wrapping: terminal sequences, Markdown, collector and logger prefixes.
+
+What is taken off is kept as attributes of the :class:`Line`: who wrote it, when, at which level.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sgldoctor.log import prefixes
+
+
+class Line(NamedTuple):
+    """One logical line.
+
+    Attributes:
+        text: what was written, indentation kept, trailing blanks dropped.
+        number: line number in the file, from 1; several lines may share one (``\\r``).
+        rank: ``"3"``, ``"DP0 TP1"`` or ``""``.
+        time: time stamp as printed; the innermost one where there are several.
+        level: ``D``, ``I``, ``W``, ``E`` or ``""``.
+        record: signature of the logger's prefix (style, level, place); ``""`` if the line has none, and so may
+            continue the line before it.
+        perline: True where this logger prefixes every line of a message, not only the first.
+        style: name of the innermost logger prefix: ``sglang``, ``glog``, ``nccl``, ``vllm`` ...
+        channel: who wrote it, where a launcher says so: lines of one channel belong together.
+        gap: True where lines before this one were left out.
+    """
+
+    text: str
+    number: int
+    rank: str = ""
+    time: str = ""
+    level: str = ""
+    record: str = ""
+    perline: bool = False
+    style: str = ""
+    channel: str = ""
+    gap: bool = False
+
+
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|\x1b[@-Z\\-_=>]?")
+_DEAD_ANSI = re.compile(r"(?:\^\[|\u241b|\u009b)?\[(?:\d{1,3};){0,4}\d{1,3}m")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_FANCY = str.maketrans(
+    {
+        "\u2018": "'", "\u2019": "'", "\u201b": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"',
+        "\u00a0": " ", "\u202f": " ", "\u2007": " ", "\u3000": " ",
+        "\u200b": None, "\u200c": None, "\u200d": None, "\u2060": None, "\ufeff": None,
+        "\u2028": " ", "\u2029": " ", "\u0085": " ",
+    }
+)  # fmt: skip
+_ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);")
+_ENTITIES = {
+    "lt": "<",
+    "gt": ">",
+    "amp": "&",
+    "quot": '"',
+    "apos": "'",
+    "nbsp": " ",
+    "#39": "'",
+    "#x27": "'",
+    "#34": '"',
+}
+_BOLD = re.compile(r"(?<![\w*(,])(\*\*|__)(?=[^\s*_])(.{1,400}?)(?<=[^\s*_])\1(?![\w*])")
+_LINK = re.compile(r"\[([\w./+:@-]{1,200})\]\((?:https?://|\.{1,2}/|\.{2}|/)[^)\s]{0,300}\)")
+_TAG = re.compile(r"</?(?:details|summary|pre|code|br|p|b|i|strong|em)(?: [^<>]{0,80})?/?>", re.IGNORECASE)
+_PROGRESS = re.compile(
+    r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,400}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]"
+)
+_REPEATED = re.compile(r" *\[repeated \d+x across cluster\][^\n]{0,200}$")
+_SECOND_RECORD = re.compile(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] ")
+_INNER_FILE = re.compile(r' (?=File "[^"\n]{1,300}", line \d+, in )')
+_INNER_END = re.compile(r" (?=(?:[a-z_]\w*\.){0,6}[A-Z]\w{0,60}(?:Error|Exception): )")
+
+
+def scrub(text: str) -> list[str]:
+    r"""One raw line (no ``\n``) as the visible lines that it holds, without terminal sequences, Markdown and HTML.
+
+    Usually one; more where ``\r`` redraws, where escaped newlines hide a traceback, or a progress bar is glued to
+    the next message.
+    """
+    if "\r" in text:
+        pieces = [piece for piece in text.split("\r") if piece]
+        if len(pieces) > 1:
+            shown = [p for i, p in enumerate(pieces) if i == len(pieces) - 1 or not _PROGRESS.search(p[:1000])]
+            return [line for piece in shown for line in scrub(piece)]
+        text = pieces[0] if pieces else ""
+    if not text.isascii():
+        text = text.translate(_FANCY)
+    if not text.isprintable():
+        if "\x1b" in text:
+            text = _ANSI.sub("", text)
+        text = _CONTROL.sub("", text)
+    if "m" in text and "[" in text and ("[0m" in text or text.startswith(("[3", "[1;", "[9", "^[["))):
+        text = _DEAD_ANSI.sub("", text)
+    if text.endswith("^M"):
+        text = text[:-2]
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: _ENTITIES[match.group(1)], text)
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if "**" in text:
+        text = _BOLD.sub(r"\2", text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    if text[-1:] in "│┃║" and text:
+        text = text.rstrip("│┃║ ")
+    if text[:1] in "│┃║" and text:
+        text = text.lstrip("│┃║")
+        text = text[1:] if text.startswith(" ") else text
+    if "[repeated " in text:
+        text = _REPEATED.sub("", text)
+    text = text.rstrip()
+    if "Traceback (most" in text and len(text) > 60:
+        return _one_line_traceback(text)
+    if "%" in text:
+        done = _PROGRESS.search(text)
+        if done and done.end() < len(text) and text[done.end() :].strip(" ,\t"):
+            return [text[: done.end()], text[done.end() :].lstrip(" ,")]
+    return [text]
+
+
+def _one_line_traceback(text: str) -> list[str]:
+    r"""Undo what JSON and single-line log formats do to a traceback: ``\n`` as two characters, or blanks for newlines."""
+    if "\\n" in text:
+        return [part.rstrip() for part in text.replace('\\"', '"').replace("\\\\n", "\\n").split("\\n")]
+    head = text.index("Traceback (most")
+    cut = text.find(":", head)
+    if cut < 0 or not text[cut + 1 :].strip():
+        return [text]
+    first, *frames = _INNER_FILE.split(text[cut + 1 :])
+    if not frames:
+        return [text]
+    lines = [text[: cut + 1], *([first] if first.strip() else [])]
+    for frame in frames:
+        place = re.match(r'File "[^"]{1,300}", line \d+, in \S{1,200}', frame)
+        end = place.end() if place else len(frame)
+        lines.append("  " + frame[:end])
+        code, *rest = _INNER_END.split(frame[end:].strip(), maxsplit=1)
+        lines += ["    " + code.strip()] if code.strip() else []
+        lines += rest
+    return lines
+
+
+_QUOTE = re.compile(r"(?:> ?){1,3}(?!>)")
+
+
+def peel(text: str, number: int) -> Line:
+    """Take every collector's and logger's prefix off one scrubbed line."""
+    rank = time = level = record = style = channel = ""
+    perline = False
+    if text.startswith("> ") or (text.startswith(">") and not text.startswith(">>>")):
+        quote = _QUOTE.match(text)
+        if quote:
+            text = text[quote.end() :]
+    for _ in range(8):
+        first = text[:1]
+        if first == " ":
+            bare = text.lstrip(" ")
+            if not bare.startswith(("[20", "(", "20", "[rank")) or not prefixes.DATED.match(bare):
+                break
+            text, first = bare, bare[:1]
+        for prefix in prefixes.table(first):
+            match = prefix.pattern.match(text)
+            if match:
+                break
+        else:
+            break
+        found = match.groupdict()
+        text = text[match.end() :]
+        rank = found.get("rank") or rank
+        time = found.get("time") or time
+        if prefix.style == "channel":
+            channel = f"{channel} {found.get('channel') or found.get('rank') or ''}".strip()
+            continue
+        if prefix.style == "collector":
+            continue
+        style = prefix.name
+        level = prefixes.LEVELS.get((found.get("level") or "")[:1].upper(), "") or level
+        perline = prefix.style == "perline"
+        record = f"{style} {level} {found.get('where') or ''}"
+    return Line(text.rstrip(), number, rank, time, level, record, perline, style, channel)
+
+
+def split_glued(line: Line) -> list[Line]:
+    """Cut a line in which a second ``[time rank]`` record of SGLang begins in the middle."""
+    if line.text.count("[20") == 0:
+        return [line]
+    second = _SECOND_RECORD.search(line.text, 1)
+    if second is None or not line.text[: second.start()].strip():
+        return [line]
+    rest = peel(line.text[second.start() :], line.number)
+    return [line._replace(text=line.text[: second.start()].rstrip()), rest._replace(channel=line.channel)]

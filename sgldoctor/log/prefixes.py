@@ -1,0 +1,161 @@
+r"""What collectors, launchers and loggers put before a line, as a table of regular expressions.
+
+Each entry removes one wrapping from the left end; wrappings nest (a Kubernetes time, then Ray's actor, then vLLM's
+logger, then a traceback line), so the table is applied until nothing matches. Only one blank is taken after a wrapping:
+the indentation of what is wrapped must survive. Named groups say what the wrapping tells: ``time``, ``rank``, ``level``,
+``channel`` (who writes: lines of one channel belong together), ``where`` (source file and line of a logger call).
+
+The style of an entry says how lines relate: a ``collector`` stands before every line; a ``record`` (SGLang's own
+``[time TP0]``) only before the first line of a message; a ``perline`` logger before every line of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Prefix(NamedTuple):
+    """One wrapping: its pattern, how it relates lines, and a name for signatures."""
+
+    pattern: re.Pattern[str]
+    style: str
+    name: str
+
+
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_STAMP = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}(?: ?Z|(?: ?[+-]\d\d:?\d\d))?"
+_LEVEL = r"(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|NOTICE|EXCEPTION|SEVERE|debug|info|warning|warn|error|critical|fatal)"
+_RANK = r"(?:[A-Z][A-Z_]{1,9}\d{1,4})"
+RANKS = rf"{_RANK}(?: {_RANK}){{0,5}}"
+"""SGLang's ranks as they stand in its prefix: ``DP0 TP1``."""
+DATED = re.compile(rf"\[?(?:{_STAMP}|rank\d)|\([\w.:<>-]{{0,80}} ?(?:rank=\d+ )?pid=")
+"""A prefix that is unmistakable even behind blanks."""
+
+
+def _table(*entries: tuple[str, str, str]) -> tuple[Prefix, ...]:
+    return tuple(Prefix(re.compile(pattern), style, name) for pattern, style, name in entries)
+
+
+BRACKET = _table(
+    # torchrun and torch's own rank tag; elastic's [default0]:
+    (r"\[(?:rank|default|trainer|worker)_?(?P<rank>\d{1,5})\]:? ?", "channel", "rank"),
+    # SGLang: [2025-06-04 16:47:33 DP0 TP0], [05:03:03 TP0], [12-16 14:27:08]
+    (
+        rf"\[(?P<time>(?:\d{{4}}-\d\d-\d\d |\d\d-\d\d )?{_CLOCK})(?: (?P<rank>{RANKS}))?\](?: |$)",
+        "record",
+        "sglang",
+    ),
+    (rf"\[(?P<rank>{RANKS})\](?: |$)", "record", "sglang"),
+    # Jenkins and others: [2025-11-15T02:43:02.702Z]
+    (rf"\[(?P<time>{_STAMP})\] ?", "collector", "time"),
+    # Ray's C++ parts: [2024-06-02 15:42:52,798 E 4479 4526] (raylet) file.cc:12:
+    (rf"\[(?P<time>{_STAMP}) (?P<level>[DIWEFC]) \d+ \d+\] ?(?:\([\w -]+\) )?", "record", "cpp"),
+    # torch's C++ logger: [W1123 23:47:42.054312846 socket.cpp:207]
+    (r"\[(?P<level>[IWEF])(?P<time>\d{3,4} " + _CLOCK + r")(?: +\d+)? (?=[\w./-]+:\d+\])", "record", "glog"),
+    # MPI: [1,3]<stderr>:
+    (r"\[\d+,(?P<rank>\d+)\](?:<\w{1,10}>)?: ?", "channel", "mpi"),
+    # kubectl logs --prefix
+    (r"\[(?P<channel>pod/[^\]\s]{1,200})\] ?", "channel", "pod"),
+    (r"\[(?P<channel>[\w.-]{1,60})\] +\| ?", "channel", "compose"),
+    # kernel log
+    (r"\[ {0,6}(?P<time>\d{1,9}\.\d{6})\](?= (?!\[)) ", "record", "kernel"),
+    (r"\[(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})\] ", "record", "kernel"),
+    # UCX: [1746690477.974497] [node206:611  :0]     ucp_context.c:1268 UCX  WARN
+    (r"\[(?P<time>\d{9,11}\.\d{3,6})\] +\[[^\]]{1,80}\] +", "record", "ucx"),
+    (rf"\[{_LEVEL}\](?: |$)", "record", "level"),
+    (rf"\[(?P<time>{_STAMP})\]\[[^\]]{{0,80}}\]\[{_LEVEL} ?\]:? ?", "record", "level"),
+)
+
+PAREN = _table(
+    # Ray actors, vLLM's processes: (WorkerDict pid=42992, ip=10.0.0.1), (EngineCore_DP0 pid=12), (VllmWorker rank=3 pid=7)
+    (
+        r"\((?P<channel>[\w.:<>-]{0,80}(?: rank=(?P<rank>\d+))? ?pid=\d+(?:, ?ip=[^)\s]{1,60})?)\) ?",
+        "channel",
+        "ray",
+    ),
+    (r"\((?P<channel>raylet|autoscaler|gcs_server|scheduler|head|worker)(?:, ?ip=[^)\s]{1,60})?\) ", "channel", "ray"),
+)
+
+DIGIT = _table(
+    # Kubernetes CRI: 2025-08-08T23:14:50.21748708+08:00 stdout F
+    (rf"(?P<time>{_STAMP}) (?:stdout|stderr) [FP](?: |$)", "collector", "cri"),
+    # loguru: 2025-07-12 08:05:15.826 | ERROR    | stderr | ... and module:function:line - ...
+    (rf"(?P<time>{_STAMP}) ?\| ?{_LEVEL} *\| ?(?P<where>[^|]{{1,160}}?)(?: \| ?| - )", "perline", "loguru"),
+    # logging: 2025-01-01 10:00:00,123 - name - INFO -
+    (rf"(?P<time>{_STAMP}) - (?:(?P<where>[\w.:/-]{{1,120}}) - )?{_LEVEL} -(?: |$)", "perline", "dash"),
+    (rf"(?P<time>{_STAMP}) - {_LEVEL} - (?P<where>[\w.:/-]{{1,120}}) -(?: |$)", "perline", "dash"),
+    # Ray's Python logger: 2024-06-02 15:41:38,149 WARNING worker.py:1419 --
+    (rf"(?P<time>{_STAMP})[\t ]+{_LEVEL} (?P<where>[\w./-]{{1,120}}:\d+) --(?: |$)", "record", "ray"),
+    # xinference: 2025-01-01 10:00:00,123 xinference.core.worker 4742 ERROR    ...
+    (rf"(?P<time>{_STAMP}) (?P<where>[a-zA-Z_][\w.]{{1,120}}) \d+ {_LEVEL}(?: +|$)", "record", "xinference"),
+    # TensorFlow: 2024-02-12 19:29:49.967339: E external/file.cc:9261]
+    (rf"(?P<time>{_STAMP}): (?P<level>[IWEF]) (?=\S{{1,200}}:\d+\])", "record", "glog"),
+    # SGLang's prefix that lost its bracket: 2025-03-31 04:23:22 TP5]
+    (rf"(?P<time>{_STAMP})(?: (?P<rank>{RANKS}))?\](?: |$)", "record", "sglang"),
+    # a time and a level: Rust's tracing, dynamo, many others
+    (rf"(?P<time>{_STAMP})[\t ]+\[?{_LEVEL}\]?:? +(?:\[(?P<where>[\w./-]{{1,120}}:\d+)\] )?", "record", "level"),
+    (rf"(?P<time>{_STAMP})(?:: | +- +|\t| |$)", "collector", "time"),
+)
+
+HASH = _table(
+    (r"#\d{1,4} (?P<time>\d{1,6}\.\d{1,4})(?: |$)", "collector", "buildkit"),
+    (r"#\d{1,4} (?=ERROR|CANCELED)", "collector", "buildkit"),
+)
+
+LETTER = _table(
+    # glog: E0917 16:23:13.204995 4058290 worker_pool.cpp:294]; torch's elastic uses the same
+    (rf"(?P<level>[IWEF])(?P<time>\d{{4}} {_CLOCK}) +\d+ (?=\S{{1,200}}:\d+\])", "record", "glog"),
+    # vLLM: ERROR 12-19 01:22:33 engine.py:366], INFO 04-06 14:51:04 [__init__.py:256]
+    (
+        rf"{_LEVEL} (?P<time>\d\d-\d\d {_CLOCK}) \[?(?P<where>[\w./-]{{1,120}}:\d+)\](?: |$)",
+        "perline",
+        "vllm",
+    ),
+    # Google Cloud: ERROR 2025-04-25T03:49:43.509514570Z
+    (rf"(?:DEFAULT|NOTICE|ALERT|EMERGENCY|{_LEVEL}) (?P<time>{_STAMP})(?: |$)", "collector", "gcp"),
+    # NCCL: host:pid:tid [0] NCCL WARN ...
+    (
+        r"[\w.-]{1,100}:\d{1,9}:\d{1,9} \[\d{1,3}\] (?=\S)",
+        "record",
+        "nccl",
+    ),
+    # journald and syslog
+    (
+        r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)? [\w.-]{1,100} [\w./@:+-]{1,100}(?:\[\d+\])?: ?",
+        "collector",
+        "journal",
+    ),
+    # Docker Compose
+    (r"(?P<channel>[A-Za-z][\w.-]{0,80}) +\| ?(?!.*\|\s*$)", "channel", "compose"),
+    # uvicorn: INFO:     127.0.0.1 ..., and logging.basicConfig: ERROR:root:...
+    (rf"{_LEVEL}:(?P<where>[a-zA-Z_][\w.]{{1,120}}):(?=\S| )", "record", "basic"),
+    (rf"{_LEVEL}: {{3,9}}", "record", "uvicorn"),
+    # INFO server_args.py:1697: ..., after a time that was already taken off
+    (rf"{_LEVEL} (?P<where>[\w./-]{{1,120}}\.(?:py|rs|cc|cpp):\d+):? (?:-- )?", "record", "level"),
+    (rf"{_LEVEL} +- +(?:(?P<where>[\w.:/-]{{1,120}}) +- +)?", "perline", "dash"),
+    (rf"{_LEVEL} +\| +(?:(?P<where>[\w.:/<>-]{{1,120}}) +(?:\||-) +)?", "perline", "loguru"),
+)
+
+DASH = _table(
+    (rf"- (?P<where>[\w.]{{1,120}}) - {_LEVEL} -(?: |$)", "perline", "dash"),
+    (rf"(?:\.{{3}}|…) - (?P<where>[\w.]{{1,120}}) - {_LEVEL} -(?: |$)", "perline", "dash"),
+)
+
+LEVELS = {"D": "D", "T": "D", "I": "I", "N": "I", "W": "W", "E": "E", "C": "E", "F": "E", "S": "E"}
+"""First letter of a level name to one of D, I, W, E."""
+
+
+def table(first: str) -> tuple[Prefix, ...]:
+    """The wrappings that can begin with this character."""
+    if first == "[":
+        return BRACKET
+    if "0" <= first <= "9":
+        return DIGIT
+    if first == "(":
+        return PAREN
+    if first == "#":
+        return HASH
+    if first in "-.…":
+        return DASH
+    return LETTER if first.isalpha() else ()
