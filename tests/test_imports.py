@@ -60,7 +60,9 @@ def test_imports_go_down_the_pipeline_only(path: Path) -> None:
             continue
         assert layer(first) <= layer(part), f"{path.name} imports {module}, a later stage"
         same_layer = layer(first) == layer(part) and first != part
-        assert not same_layer or part in ("facts", "events", "vocabulary"), f"{path.name} imports {module}, a sister stage"
+        assert not same_layer or part in ("facts", "events", "vocabulary"), (
+            f"{path.name} imports {module}, a sister stage"
+        )
 
 
 HEAVY = (
@@ -72,7 +74,9 @@ HEAVY = (
 def loaded(code: str) -> list[str]:
     """Which heavy modules a fresh interpreter has loaded after ``code``."""
     probe = f"import sys\n{code}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-I", "-c", probe], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", probe], capture_output=True, text=True, check=True, cwd=PACKAGE.parent
+    )
     return done.stdout.splitlines()[-1].split()
 
 

@@ -10,7 +10,9 @@ from tests.rules.make import exceptions, findings, log_rule, roles
 
 
 def test_first_in_time_is_the_best_cause() -> None:
-    found = findings(exceptions("second-fault", "first-fault"), log_rule("b", "first-fault"), log_rule("a", "second-fault"))
+    found = findings(
+        exceptions("second-fault", "first-fault"), log_rule("b", "first-fault"), log_rule("a", "second-fault")
+    )
     assert [finding.rule.slug for finding in found] == ["a", "b"]
     assert roles(found) == {"a": "cause", "b": "cause"}
 
@@ -29,7 +31,9 @@ def test_echo_alone_stays_a_symptom_without_a_cause() -> None:
 
 def test_frame_gives_way_to_what_is_inside_its_own_text() -> None:
     frame = log_rule("frame", "CRITICAL", frame=True)
-    found = findings(exceptions("CRITICAL: could not load\n- libnvrtc.so.12: cannot open"), frame, log_rule("lib", "cannot open"))
+    found = findings(
+        exceptions("CRITICAL: could not load\n- libnvrtc.so.12: cannot open"), frame, log_rule("lib", "cannot open")
+    )
     assert roles(found) == {"lib": "cause", "frame": "symptom"}
 
 
@@ -38,7 +42,11 @@ def test_frame_alone_is_the_cause() -> None:
 
 
 def test_frame_before_an_unrelated_later_cause_stays_a_cause() -> None:
-    found = findings(exceptions("CRITICAL", "other-fault"), log_rule("frame", "CRITICAL", frame=True), log_rule("other", "other-fault"))
+    found = findings(
+        exceptions("CRITICAL", "other-fault"),
+        log_rule("frame", "CRITICAL", frame=True),
+        log_rule("other", "other-fault"),
+    )
     assert roles(found) == {"other": "cause", "frame": "cause"}
 
 
@@ -79,7 +87,9 @@ def test_rules_that_explain_each_other_leave_the_earlier_one() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 2), st.integers(0, 2)), max_size=12), st.data())
-def test_there_is_always_a_cause_where_a_cause_rule_fired(shape: list[tuple[int, int, int]], data: st.DataObject) -> None:
+def test_there_is_always_a_cause_where_a_cause_rule_fired(
+    shape: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
     """No web of frames, chains and explanations may explain everything away."""
     names = [f"rule-{number}" for number in range(5)]
     rules = [

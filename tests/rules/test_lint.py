@@ -57,9 +57,21 @@ def test_a_good_rule_passes(tmp_path: Path) -> None:
         ('do = "install"', 'do = "pray"', "must 'do' one of"),
         ('packages = ["{pin:numpy}"]', "deps = true", "needs 'packages'"),
         ('title = "{library} is missing"', "", "'title' is missing"),
-        ('cause = "missing-shared-library"', 'cause = "missing-shared-library"\nexplains = ["nobody"]', "neither a rule nor a cause"),
-        ('cause = "missing-shared-library"', 'cause = "missing-shared-library"\nwhen = { sglang = "new" }', "no version range"),
-        ('cause = "missing-shared-library"', 'cause = "missing-shared-library"\ncolour = "red"', "unknown key 'colour'"),
+        (
+            'cause = "missing-shared-library"',
+            'cause = "missing-shared-library"\nexplains = ["nobody"]',
+            "neither a rule nor a cause",
+        ),
+        (
+            'cause = "missing-shared-library"',
+            'cause = "missing-shared-library"\nwhen = { sglang = "new" }',
+            "no version range",
+        ),
+        (
+            'cause = "missing-shared-library"',
+            'cause = "missing-shared-library"\ncolour = "red"',
+            "unknown key 'colour'",
+        ),
         ("[[log]]", "[[log", "not valid TOML"),
     ],
 )
@@ -78,11 +90,15 @@ def test_a_rule_without_anything_to_select_is_refused() -> None:
         build({"title": "t", "cause": "c", "about": "a"}, "x", "area", "x.toml")
 
 
-@pytest.mark.parametrize("pattern", [r"a{1,9}b?c", r"(?:ab|cd){0,1}[^\s]{1,200}", r"(?<=x)y(?!z)", r"(?P<n>\d{1,9}) of"])
+@pytest.mark.parametrize(
+    "pattern", [r"a{1,9}b?c", r"(?:ab|cd){0,1}[^\s]{1,200}", r"(?<=x)y(?!z)", r"(?P<n>\d{1,9}) of"]
+)
 def test_bounded_patterns_pass(pattern: str) -> None:
     assert lint_regex(pattern) == []
 
 
-@pytest.mark.parametrize("pattern", ["a*", "a+", "a{5,}", "(?:a{1,3}){2,5}", "^a", r"\Aa", "(?:x(?:y{1,2}){1,9}){1,9}", "("])
+@pytest.mark.parametrize(
+    "pattern", ["a*", "a+", "a{5,}", "(?:a{1,3}){2,5}", "^a", r"\Aa", "(?:x(?:y{1,2}){1,9}){1,9}", "("]
+)
 def test_dangerous_patterns_do_not(pattern: str) -> None:
     assert lint_regex(pattern)

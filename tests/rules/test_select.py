@@ -20,7 +20,11 @@ def test_named_groups_become_parameters_title_and_subject() -> None:
         log=[{"anchor": "cannot open", "pattern": r"(?P<library>lib[\w.]{1,40}): cannot open"}],
     )
     (found,) = findings(exceptions("ImportError: libfoo.so.9: cannot open shared object file"), made)
-    assert (found.title, found.subject, found.params) == ("libfoo.so.9 cannot be loaded", "libfoo.so.9", {"library": "libfoo.so.9"})
+    assert (found.title, found.subject, found.params) == (
+        "libfoo.so.9 cannot be loaded",
+        "libfoo.so.9",
+        {"library": "libfoo.so.9"},
+    )
 
 
 def test_one_finding_for_each_subject_and_all_evidence_counted() -> None:
@@ -59,7 +63,9 @@ def test_conditions_of_a_log_match(match: dict[str, object], fires: bool) -> Non
 
 def test_fact_rows_are_selected_and_named_in_evidence() -> None:
     facts = Facts()
-    facts.put("libraries.unresolved", [{"library": "libcudnn.so.9", "owner": "torch"}, {"library": "libfoo.so"}], "derived")
+    facts.put(
+        "libraries.unresolved", [{"library": "libcudnn.so.9", "owner": "torch"}, {"library": "libfoo.so"}], "derived"
+    )
     made = rule("cudnn", fact=[{"each": "libraries.unresolved", "where": {"library": "libcudnn*"}}])
     (found,) = findings([], made, facts=facts)
     assert found.subject == "libcudnn.so.9"
@@ -95,7 +101,9 @@ def test_conditions_on_columns(value: object, wanted: object, fit: bool) -> None
 
 
 def test_needs_must_select_something_too() -> None:
-    made = log_rule("deepep", "DeepEP is not installed", needs=[{"each": "launch.option", "where": {"flag": "--moe-a2a-backend"}}])
+    made = log_rule(
+        "deepep", "DeepEP is not installed", needs=[{"each": "launch.option", "where": {"flag": "--moe-a2a-backend"}}]
+    )
     events = exceptions("ImportError: DeepEP is not installed")
     facts = Facts()
     assert findings(events, made, facts=facts) == []
