@@ -379,6 +379,7 @@ FACTS: dict[str, dict[str, str]] = {
         "since": "releases that print it, if known",
     },
     "log.releases": {"first": "oldest release that fits", "last": "newest", "because": "what fits"},
+    "log.versions": {"name": "component named in a message, such as nccl", "version": "its version", "line": "log line"},
     "log.ignored_import": {
         "module": "sglang.srt.models....",
         "error": "why",

@@ -15,6 +15,7 @@ from sgldoctor.log.blocks import blocks
 from sgldoctor.log.document import clean
 from sgldoctor.log.event import Event
 from sgldoctor.log.events import events
+from sgldoctor.log.pasted import collect
 
 __all__ = ["Event", "Reading", "read"]
 
@@ -45,7 +46,8 @@ def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | No
         text = data.decode("utf-8", "backslashreplace")
         numbered = list(enumerate(text.split("\n"), 1))
         lines = clean(numbered)
-        for event in events(lines, path, chains):
-            found.append(event._replace(order=len(found)))
+        of_file = events(lines, path, chains)
+        collect(lines, of_file, facts)
+        found += [event._replace(order=len(found) + order) for order, event in enumerate(of_file)]
         facts.put("log", {"name": path, "lines": data.count(b"\n"), "bytes": len(data), "truncated": False}, "log")
     return Reading(found, facts)

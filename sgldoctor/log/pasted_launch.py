@@ -1,0 +1,148 @@
+"""Launch lines, variables and ``server_args=ServerArgs(...)`` in a pasted text.
+
+Values of keys, tokens and passwords never become facts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sgldoctor.log.lines import Line
+
+if TYPE_CHECKING:
+    from sgldoctor.log.pasted import Paste
+
+REDACTED = "<redacted>"
+COMMAND_BYTES = 16 << 10
+CONTINUED_LINES = 200
+
+_SERVER = re.compile(r"\bsglang\.launch_server\b|\bsglang[\w./-]{0,20} serve\b|/sglang/launch_server\.py\b")
+_PROMPT = re.compile(r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯+] ?(?=\S)")  # noqa: RUF001
+_BEGIN = re.compile(
+    r"^(?:[A-Za-z_]\w{0,80}=|(?:\S{0,200}/)?(?:python[\d.]*|sglang|docker|podman|nerdctl|nohup|exec|sudo|env|uv|srun|mpirun|"
+    r"torchrun|numactl|bash|sh|ENTRYPOINT|CMD|command:|nsys|ray|timeout|kubectl|CUDA_VISIBLE_DEVICES|time|setsid|-)(?:\s|$))"
+)
+_INSIDE = re.compile(r"(?:[A-Z][A-Z0-9_]{1,80}=\S{0,200} )*(?:\S{0,200}/)?python[\d.]* (?:-\w+ )*-m sglang\.launch_server\b.*")
+_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]{1,80})=(?P<value>\"[^\"]{0,2000}\"|'[^']{0,2000}'|[^\s\"';|&]{0,2000})")
+_EXPORT = re.compile(r"^(?:export|declare -x|setenv|ENV) +(?P<rest>\S.*)$")
+_DOCKER_ENV = re.compile(r"(?:^|\s)(?:-e|--env)[= ]?(?P<pair>[A-Za-z_][A-Za-z0-9_]{1,80}=(?:\"[^\"]{0,2000}\"|'[^']{0,2000}'|\S{0,2000}))")
+_SHELL_VARIABLE = re.compile(r"^(?P<name>[A-Z_][A-Z0-9_]{1,80})=(?P<value>.{0,2000})$")
+_SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|PAT)$", re.IGNORECASE)
+_SECRET_FLAG = re.compile(r"(--[\w-]{0,40}(?:api-key|api_key|token|password|secret))(?:=|\s+)(\"[^\"]*\"|'[^']*'|[^\s\"']+)")
+_SECRET_VALUE = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,})\b|(?<=://)[^\s/@:]{1,100}:[^\s/@]{1,200}(?=@)")
+_ARGUMENT = re.compile(
+    r"(?P<name>[a-z_]\w{0,80})=(?P<value>'(?:[^'\\]|\\.){0,4000}'|\"(?:[^\"\\]|\\.){0,4000}\"|\[[^\]]{0,4000}\]|\{[^{}]{0,4000}\}"
+    r"|\((?:[^()]){0,4000}\)|[^,()'\"\[\]{}]{1,300}(?:\([^()]{0,300}\))?)(?=, |\)|$)"
+)
+
+
+def secret(name: str) -> bool:
+    """Whether a variable or an option of this name holds something that nobody else may know."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def redact(command: str) -> str:
+    """A command line without keys, tokens and passwords."""
+    command = _SECRET_FLAG.sub(rf"\1 {REDACTED}", command)
+    command = _SECRET_VALUE.sub(REDACTED, command)
+    return _ASSIGNMENT.sub(lambda m: f"{m['name']}={REDACTED}" if secret(m["name"]) else m[0], command)
+
+
+def collect(lines: Sequence[Line], paste: Paste) -> None:
+    """Read everything of this module's subject out of the lines."""
+    dump: list[tuple[str, str, int]] = []
+    index = 0
+    while index < len(lines):
+        line = lines[index]
+        text = line.text
+        index += 1
+        if "ServerArgs(" in text:
+            _server_args(text, line.number, paste)
+            continue
+        if line.record or line.time:
+            continue
+        plain = _PROMPT.sub("", text.strip(), count=1) if text[:1] in "$#%+([❯" or "@" in text else text.strip()
+        variable = _SHELL_VARIABLE.match(plain)
+        if variable and not _SERVER.search(plain):
+            dump.append((variable["name"], variable["value"], line.number))
+            continue
+        if dump:
+            _variables(dump, paste)
+            dump = []
+        if not plain or ("sglang" not in plain and "=" not in plain and not plain.endswith("\\")):
+            continue
+        export = _EXPORT.match(plain)
+        if export:
+            for match in _ASSIGNMENT.finditer(export["rest"]):
+                _variable(match["name"], match["value"], line.number, paste)
+            continue
+        if not _BEGIN.match(plain) and not _SERVER.search(plain):
+            continue
+        command, index = _joined(lines, index, plain)
+        if _SERVER.search(command):
+            _command(command, line.number, paste)
+    _variables(dump, paste)
+
+
+def _joined(lines: Sequence[Line], index: int, command: str) -> tuple[str, int]:
+    """Follow a command over its continuation lines; returns it and the index of the line after it."""
+    parts = [command.rstrip("\\").rstrip()] if command.endswith("\\") else [command]
+    ends = not command.endswith("\\")
+    while not ends and index < len(lines) and len(parts) < CONTINUED_LINES:
+        text = lines[index].text.strip()
+        index += 1
+        ends = not text.endswith("\\")
+        parts.append(text.rstrip("\\").rstrip())
+    return " ".join(part for part in parts if part)[:COMMAND_BYTES], index
+
+
+def _command(command: str, line: int, paste: Paste) -> None:
+    if not _BEGIN.match(command):
+        inside = _INSIDE.search(command)
+        if inside is None or "`" in command[: inside.start()]:
+            return
+        command = inside[0]
+    command = command.strip("`")
+    server = _SERVER.search(command)
+    for match in _ASSIGNMENT.finditer(command[: server.start() if server else 0]):
+        if match.start() == 0 or command[match.start() - 1] in " \t":
+            _variable(match["name"], match["value"], line, paste)
+    for match in _DOCKER_ENV.finditer(command):
+        name, _, value = match["pair"].partition("=")
+        _variable(name, value, line, paste)
+    paste.add("launch", {"command": redact(command), "line": line})
+
+
+def _variables(dump: list[tuple[str, str, int]], paste: Paste) -> None:
+    """``NAME=VALUE`` lines: what ``env`` prints, or assignments typed before a command."""
+    for name, value, line in dump:
+        _variable(name, value, line, paste)
+
+
+def _variable(name: str, value: str, line: int, paste: Paste) -> None:
+    value = value.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        value = value[1:-1]
+    value = REDACTED if value and secret(name) else _SECRET_VALUE.sub(REDACTED, value)[:1000]
+    if len(paste.environment) < 1000:
+        paste.environment[name] = {"name": name, "value": value, "line": line}
+
+
+def _server_args(text: str, line: int, paste: Paste) -> None:
+    """The fields of a ``ServerArgs(...)`` dump that are set, as options; a dump of each rank adds nothing new."""
+    if "launch.option" in paste.rows:
+        return
+    body = text[text.index("ServerArgs(") + len("ServerArgs(") :]
+    for match in _ARGUMENT.finditer(body):
+        name, value = match["name"], match["value"].strip()
+        if value in ("None", "''", '""') or (match.start() and body[match.start() - 1] not in " ,("):
+            continue
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        if secret(name) or name.endswith("api_key"):
+            value = REDACTED
+        given = f"{name}={value}"
+        flag = "--" + name.replace("_", "-")
+        paste.add("launch.option", {"flag": flag, "value": value[:1000], "given": given[:1000], "line": line})
