@@ -89,7 +89,7 @@ class Limit(NamedTuple):
 
 
 class Knowledge(NamedTuple):
-    """Everything about variables, parsed once."""
+    """Everything about variables, parsed once; ``capability`` is the least compute capability that SGLang accepts."""
 
     releases: tuple[str, ...]
     variables: dict[str, Variable]
@@ -97,6 +97,7 @@ class Knowledge(NamedTuple):
     limits: dict[str, Limit]
     prefix_since: int
     prefix_says: str
+    capability: str
 
 
 def inside(spans: Spans, at: int) -> bool:
@@ -134,7 +135,9 @@ def knowledge() -> Knowledge:
         for entry in more["limits"]
     }
     rule = data["prefix_rule"]
-    return Knowledge(releases, variables, tuple(notices), limits, index[rule["since"]], rule["says"])
+    return Knowledge(
+        releases, variables, tuple(notices), limits, index[rule["since"]], rule["says"], more["capability"]["minimum"]
+    )
 
 
 def releases() -> tuple[str, ...]:

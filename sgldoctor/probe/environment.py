@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sgldoctor.facts import Facts
+from sgldoctor.facts import Facts, Row
+from sgldoctor.probe.files import exists, names
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target
@@ -25,7 +26,7 @@ _LONGEST = 8192
 
 
 def environment(target: Target) -> Facts:
-    """The fact ``environment``: name and redacted value of every variable that counts, sorted by name."""
+    """The facts ``environment`` (name and redacted value of what counts, by name) and ``environment.library_path``."""
     from sgldoctor.report.redact import redact_value
 
     facts = Facts()
@@ -35,4 +36,21 @@ def environment(target: Target) -> Facts:
         if name in NAMES or name.startswith(PREFIXES)
     ]
     facts.put("environment", rows, "probe")
+    facts.put("environment.library_path", library_path(target), "probe")
     return facts
+
+
+def library_path(target: Target) -> list[Row]:
+    """Entries of ``LD_LIBRARY_PATH`` that are not there, mean the working folder, or hold a stub of the driver."""
+    value = target.environ.get("LD_LIBRARY_PATH", "")
+    rows: list[Row] = []
+    for folder in value.split(":") if value else []:
+        if not folder:
+            # An empty entry, as a leading or trailing colon makes it, means the current folder (ld.so(8)).
+            rows.append({"folder": "", "problem": "empty", "library": ""})
+        elif folder.startswith("/") and names(target, folder) is None:
+            rows.append({"folder": folder, "problem": "missing", "library": ""})
+        elif "stubs" in folder.split("/") and exists(target, f"{folder}/libcuda.so.1"):
+            # The plain libcuda.so of a stubs folder is for the linker and harmless here; libcuda.so.1 is loaded.
+            rows.append({"folder": folder, "problem": "stubs", "library": "libcuda.so.1"})
+    return rows

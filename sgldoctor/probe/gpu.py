@@ -212,6 +212,7 @@ def _cuda_rows(facts: Facts, cuda: dict[str, Any]) -> None:
             "code": code,
             "name": cuda.get("name", ""),
             "devices": cuda.get("devices", 0),
+            "cuda": _release(cuda.get("version")),
             "meaning": MEANINGS.get(code, "see CUresult in the CUDA driver API"),
             "dmabuf": every("dmabuf"),
             "rdma": every("rdma"),
