@@ -63,17 +63,17 @@ def examine(target: Target, asked: Asked) -> Facts:
     from sgldoctor import probe
 
     facts = probe.examine(target)
+    model = asked.model
     if asked.launch:
-        from sgldoctor.launch import facts_of
+        from sgldoctor.launch import facts_of, model_of
 
-        facts.merge(facts_of(asked.launch, target.environ))
-    model = asked.model or next(
-        (row["value"] for row in facts.rows("launch.option") if row.get("flag") == "--model-path"), ""
-    )
+        line = facts_of(asked.launch, target.environ)
+        facts.merge(line)
+        model = model or model_of(line)
     if model:
         from sgldoctor.probe.model import model as read_model
 
-        facts.merge(read_model(target, str(model)))
+        facts.merge(read_model(target, model))
     return facts
 
 

@@ -1,1 +1,29 @@
-""""""
+"""Deriving: facts and knowledge to further facts. Pure: nothing here reads a machine.
+
+Each module has ``derive(facts) -> Facts``; the stages run in the order of :data:`STAGES`, each only where a fact that it
+needs is known, so that an examination imports what it uses and nothing more.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from sgldoctor.facts import Facts
+
+STAGES = (
+    # module, the facts of which at least one must be known
+    ("pins", ("packages", "sglang")),
+    ("libraries", ("loader.missing", "loader.corrupt")),
+    ("driver", ("driver", "gpus")),
+    ("rdma", ("modules",)),
+    ("environment", ("environment", "environment.warned", "libraries.shadowed")),
+    ("launch", ("launch", "launch.argument", "launch.option", "model")),
+)
+"""Stages in order: a later one may use what an earlier one derived."""
+
+
+def derive(facts: Facts) -> None:
+    """Add everything that follows from ``facts`` to them."""
+    for name, needs in STAGES:
+        if any(facts.known(need) for need in needs):
+            facts.merge(import_module(f"sgldoctor.derive.{name}").derive(facts))

@@ -1,1 +1,100 @@
-""""""
+"""Probing: a live machine and a Python environment, read without importing anything of it.
+
+Every probe is a function from a :class:`~sgldoctor.probe.target.Target` to facts. Each runs in a thread of its own with a
+time limit, because a dead network folder or a sick driver can stop any read for ever; one that does not answer is named
+and costs only its limit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from sgldoctor.facts import Facts
+from sgldoctor.probe.target import Target
+
+SECONDS = 2.0
+"""Limit of an ordinary probe."""
+GPU_SECONDS = 10.0
+"""Limit of the GPU probe: a healthy driver of an eight-GPU node may need seconds to wake up."""
+LIBRARY_SECONDS = 8.0
+"""Limit of reading packages and libraries from a cold disk."""
+
+Probe = Callable[[Target], Facts]
+
+
+def examine(target: Target) -> Facts:
+    """Run all probes side by side; what fails or hangs becomes an "unknown, because"."""
+    facts = Facts()
+    running = [_Run(name, probe, target, limit) for name, probe, limit in _probes(target)]
+    for run in running:
+        run.collect(facts)
+    return facts
+
+
+def _probes(target: Target) -> list[tuple[str, Probe, float]]:
+    from sgldoctor.probe.environment import environment
+    from sgldoctor.probe.gpu import gpus
+    from sgldoctor.probe.host import host
+    from sgldoctor.probe.hub import hub
+    from sgldoctor.probe.network import interfaces
+    from sgldoctor.probe.rdma import rdma
+    from sgldoctor.probe.toolkit import toolkit
+
+    probes: list[tuple[str, Probe, float]] = [
+        ("gpus", lambda target: gpus(target, GPU_SECONDS - 1), GPU_SECONDS),
+        ("packages", _installed, LIBRARY_SECONDS),
+        ("environment", environment, SECONDS),
+        ("host", host, SECONDS),
+        ("interfaces", interfaces, SECONDS),
+        ("rdma", rdma, SECONDS),
+        ("toolkit", toolkit, SECONDS),
+        ("hub", hub, SECONDS),
+    ]
+    return probes
+
+
+def _installed(target: Target) -> Facts:
+    """Packages first, then the libraries that they bring: the second needs to know the first."""
+    from sgldoctor.probe.libraries import libraries
+    from sgldoctor.probe.packages import packages
+
+    begin = time.perf_counter()
+    facts = packages(target)
+    middle = time.perf_counter()
+    facts.merge(libraries(target, facts))
+    facts.seconds["libraries"] = time.perf_counter() - middle
+    facts.seconds["packages"] = middle - begin
+    return facts
+
+
+class _Run:
+    """One probe under way."""
+
+    def __init__(self, name: str, probe: Probe, target: Target, limit: float) -> None:
+        self.name = name
+        self.limit = limit
+        self.begin = time.perf_counter()
+        self.end = 0.0
+        self.facts: Facts | None = None
+        self.failure = ""
+        self.thread = threading.Thread(target=self._work, args=(probe, target), name=f"probe-{name}", daemon=True)
+        self.thread.start()
+
+    def _work(self, probe: Probe, target: Target) -> None:
+        try:
+            self.facts = probe(target)
+        except Exception as error:  # noqa: BLE001 - one probe must never take the others down; it is reported
+            self.failure = f"the probe failed: {type(error).__name__}: {error}"
+        self.end = time.perf_counter()
+
+    def collect(self, facts: Facts) -> None:
+        self.thread.join(max(0.0, self.begin + self.limit - time.perf_counter()))
+        if self.facts is not None:
+            facts.merge(self.facts)
+            facts.seconds.setdefault(self.name, self.end - self.begin)
+            return
+        because = self.failure or f"no answer within {self.limit:g} s"
+        facts.put_unknown(self.name, because, essential=self.name == "packages")
+        facts.seconds[self.name] = (self.end or time.perf_counter()) - self.begin
