@@ -136,12 +136,17 @@ FACTS: dict[str, dict[str, str]] = {
         "kind": "wheel, driver (libcuda, libnvidia-ml), system or cuda-major (a library of another CUDA major)",
         "pin": "name==version of the provider",
         "essential": "True where torch or the kernel cannot load without it",
+        "place": "where the wheels hold it though the loader does not look there, or empty",
+        "count": "number of files that need it",
+        "system_package": "Debian and Ubuntu package of a system library, or empty",
+        "system_package_rpm": "Fedora and RHEL package of it, or empty",
     },
     "libraries.corrupt": {
         "file": "the file",
         "library": "its base name",
         "problem": "truncated, file too short, invalid ELF header, wrong machine",
         "owner": "distribution",
+        "needed_by": "file that needs it, or empty",
         "pin": "name==version of the owner",
     },
     "libraries.shadowed": {
@@ -150,11 +155,42 @@ FACTS: dict[str, dict[str, str]] = {
         "expected": "file of the wheel",
         "via": "LD_LIBRARY_PATH, LD_PRELOAD, ld.so.cache",
         "folder": "the folder that shadows",
+        "taken": "True where the loader takes this copy in place of the wheel's",
+        "count": "number of libraries of this family that the folder shadows",
     },
     "libraries.versions": {
         "version": "symbol version such as GLIBC_2.34",
         "library": "library that does not offer it",
         "needed_by": "file that wants it",
+        "owner": "distribution of that file",
+    },
+    "symbols.undefined": {
+        "symbol": "first symbol that nothing exports",
+        "demangled": "its qualified C++ name without arguments, or empty",
+        "needed_by": "file that needs it",
+        "owner": "distribution of that file",
+        "provider": "distribution whose library should export it",
+        "library": "that library",
+        "count": "number of such symbols in one file",
+        "kind": "torch, nccl, nvshmem, cudnn, other",
+    },
+    "loader.missing": {
+        "library": "SONAME that the loader would not find (raw, see libraries.unresolved)",
+        "needed_by": "file that needs it",
+        "owner": "distribution of that file",
+        "at": "torch; torch, later; or the extension that was loaded",
+        "essential": "True where torch or the kernel cannot load without it",
+        "count": "number of files that need it",
+        "place": "where the wheels hold it, or empty",
+        "siblings": "list of the same library with other numbers",
+        "recorded_by": "distribution whose RECORD lists it, or empty",
+    },
+    "loader.corrupt": {
+        "file": "the file (raw, see libraries.corrupt)",
+        "library": "its base name",
+        "problem": "truncated, file too short, invalid ELF header, wrong machine",
+        "owner": "distribution",
+        "needed_by": "file that needs it, or empty",
     },
     # ------------------------------------------------------------------ GPU, driver, host
     "gpus": {
@@ -178,6 +214,13 @@ FACTS: dict[str, dict[str, str]] = {
         "percent": "used percent",
         "holders": "who holds it",
     },
+    "gpus.unsupported": {
+        "index": "GPU",
+        "name": "product name",
+        "capability": "its compute capability",
+        "minimum": "the least that SGLang accepts",
+    },
+    "gpus.mixed": {"models": "list of the different GPU models of this machine"},
     "driver": {
         "version": "580.159.04",
         "cuda": "newest CUDA that it supports, 13.0",
@@ -192,6 +235,7 @@ FACTS: dict[str, dict[str, str]] = {
         "meaning": "in words",
         "dmabuf": "True where all GPUs offer DMA-BUF",
         "rdma": "True where all GPUs offer GPUDirect RDMA",
+        "cuda": "CUDA release of the libcuda that answered",
     },
     "driver.minimum": {
         "installed": "driver version",
@@ -199,7 +243,7 @@ FACTS: dict[str, dict[str, str]] = {
         "cuda": "CUDA release",
         "ok": "True/False",
         "full": "driver that this CUDA release came with: from it on every feature works",
-        "torch": "newest CUDA major that this driver can run, such as 12",
+        "supports": "newest CUDA major that this driver can run, such as 12",
         "note": "one sentence",
     },
     "modules": {
@@ -222,6 +266,8 @@ FACTS: dict[str, dict[str, str]] = {
         "memlock": "soft limit in bytes, -1 unlimited",
         "possible": "True where GPU memory can be registered in some way",
         "devices": "number of RDMA devices",
+        "active": "number of ports that are ACTIVE",
+        "note": "one sentence",
     },
     "host": {
         "system": "linux, darwin, windows",
@@ -309,10 +355,16 @@ FACTS: dict[str, dict[str, str]] = {
     "environment.interface": {"name": "NCCL_SOCKET_IFNAME, ...", "value": "value", "interfaces": "what there is"},
     "environment.library_path": {
         "folder": "entry of LD_LIBRARY_PATH",
-        "problem": "missing, stubs, shadows",
+        "problem": "missing, empty, stubs, shadows",
         "library": "library it shadows, or empty",
     },
     "environment.toolkit": {"name": "CUDA_HOME, ...", "value": "value", "problem": "missing, no nvcc, colon"},
+    "environment.proxy": {
+        "name": "http_proxy, ...",
+        "value": "the proxy, without credentials",
+        "missing": "what no_proxy does not name: localhost, 127.0.0.1",
+        "note": "one sentence",
+    },
     # ------------------------------------------------------------------ launch line and model
     "launch": {"command": "the line", "flags": "list of 'flag=value'", "sglang": "release that judged it"},
     "launch.option": {"flag": "canonical flag", "value": "value as text", "given": "as it was written"},

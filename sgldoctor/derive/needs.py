@@ -120,9 +120,9 @@ def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version
         requirement = _parse(line)
         if requirement is None:
             continue
-        if requirement.marker is not None:
-            if not any(requirement.marker.evaluate({**environment, "extra": extra}) for extra in extras or {""}):
-                continue
+        marker = requirement.marker
+        if marker is not None and not any(marker.evaluate({**environment, "extra": extra}) for extra in extras or {""}):
+            continue
         name = releases.normalise(requirement.name)
         wanted = tuple(sorted(releases.normalise(extra) for extra in requirement.extras))
         needs.append(Need(name, str(requirement.specifier), wanted, by, version))

@@ -1,0 +1,94 @@
+"""Libraries that the loader would not find or could not map, completed with who should provide them. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from sgldoctor.derive import damage, needs
+from sgldoctor.derive.needs import Table, installed
+from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge import libraries as known_libraries
+
+CUDA_VERSIONED = re.compile(
+    r"lib(?:cudart|nvrtc|nvrtc-builtins|cublas|cublasLt|nvJitLink|nvrtc|cupti)\.so\.(\d+)(?:\.\d+)*"
+)
+"""Libraries whose SONAME carries the CUDA major itself (NVIDIA's wheels of CUDA 12 and 13)."""
+
+
+def derive(facts: Facts) -> Facts:
+    """``libraries.unresolved`` and ``libraries.corrupt``, from what the probe of the loader found."""
+    result = Facts()
+    if not facts.known("loader.missing") and not facts.known("loader.corrupt"):
+        return result
+    known = needs.table(facts)
+    have = installed(facts)
+    if facts.known("loader.missing"):
+        rows = [_unresolved(row, known, have, facts) for row in facts.rows("loader.missing")]
+        result.put("libraries.unresolved", rows, "derived")
+    if facts.known("loader.corrupt"):
+        rows = [_corrupt(row, known, have, facts) for row in facts.rows("loader.corrupt")]
+        result.put("libraries.corrupt", rows, "derived")
+    return result
+
+
+def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
+    library = str(row["library"])
+    kind = _kind(library, row, facts)
+    provider, state = "", "system"
+    if kind in {"wheel", "cuda-major"}:
+        provider = _provider(library, row, known)
+        if row.get("place"):
+            state = "present"
+        elif provider in have:
+            state = "file-gone"
+        else:
+            state = "absent"
+    version = str(have[provider]["version"]) if provider in have else ""
+    pin = damage.cure(provider, version, known, facts) if provider and (version or provider in known.pins) else ""
+    package = known_libraries.system_package(library) if kind == "system" else {}
+    return {
+        "library": library,
+        "needed_by": row["needed_by"],
+        "owner": row["owner"],
+        "provider": provider,
+        "provider_state": state,
+        "kind": kind,
+        # A CUDA library of another major is not to be added: the part that asks for it is the wrong one.
+        "pin": "" if kind == "cuda-major" else pin,
+        "essential": bool(row["essential"]),
+        "place": row.get("place") or "",
+        "count": row["count"],
+        "system_package": package.get("debian", ""),
+        "system_package_rpm": package.get("fedora", ""),
+        "text": row["text"],
+    }
+
+
+def _kind(library: str, row: Row, facts: Facts) -> str:
+    if known_libraries.of_driver(library):
+        return "driver"
+    if not known_libraries.family(library) and not row.get("recorded_by") and not row.get("place"):
+        return "system"
+    match = CUDA_VERSIONED.fullmatch(library)
+    cuda = str(facts.value("torch", "cuda") or "").partition(".")[0]
+    if match and cuda and match[1] != cuda:
+        return "cuda-major"
+    if row.get("siblings") and known_libraries.family(library).startswith("nvidia-") and not row.get("place"):
+        return "cuda-major"
+    return "wheel"
+
+
+def _provider(library: str, row: Row, known: Table) -> str:
+    """The distribution that ships the library for the torch that belongs here: by RECORD, else by the pins."""
+    family = known_libraries.family(library)
+    suffixed = re.compile(re.escape(family) + r"(?:-cu\d+)?")
+    for name in known.pins if family else ():
+        if suffixed.fullmatch(name):
+            return name
+    return str(row.get("recorded_by") or "") or (family if not family.startswith("nvidia-") else "")
+
+
+def _corrupt(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
+    owner = str(row["owner"])
+    pin = damage.cure(owner, str(have[owner]["version"]), known, facts) if owner in have else ""
+    return {**row, "pin": pin}

@@ -1,0 +1,145 @@
+"""Which files of an environment are loaded, in which order, when SGLang starts: torch's own order, then the kernels."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from sgldoctor.probe import tree
+from sgldoctor.probe.loader import Node, Process
+from sgldoctor.probe.target import Target
+
+MOST = 40
+"""Of a wheel with hundreds of equally built objects (flashinfer-jit-cache), this many are looked at."""
+
+MODULE = r".+\.(?:abi3|cpython-\d+[\w-]*)\.so|.+\.so"
+
+EXTENSIONS: tuple[tuple[str, str, int], ...] = (
+    # folder or file in site-packages, files in it, how deep. Not here, on purpose: torchcodec has one build for each
+    # FFmpeg and tries them in turn, torchaudio loads its library by path first, mooncake has one ep_* for each torch,
+    # NIXL's plugins are optional: all of these never load completely in a sound environment.
+    (r"sgl_kernel", MODULE, 2),
+    (r"flashinfer", MODULE, 1),
+    (r"flashinfer_jit_cache", MODULE, 4),
+    (r"deep_ep|deep_ep.*\.so", MODULE, 2),
+    (r"deep_gemm|deep_gemm.*\.so", MODULE, 2),
+    (r"flash_mla|flash_attn(?:_\w+)?|flash_(?:mla|attn)\w*\..*so", MODULE, 2),
+    (r"mooncake", r"engine\..*so", 1),
+    (r"nixl(?:_cu\d+)?", r"_bindings\..*so", 2),
+    (r"torchvision", MODULE, 1),
+    (r"vllm", MODULE, 2),
+)
+
+
+class Torch(NamedTuple):
+    """torch after the imagined import: its site, what is visible to all that follows, and whether all of it loaded."""
+
+    site: str
+    shared: list[Node]
+    own: list[Node]
+    loads: bool
+
+
+def site_of_torch(target: Target) -> str:
+    """The site folder from which torch is imported, ``""`` if there is no torch with libraries."""
+    return next((site for site in target.sites if tree.is_folder(target.root, f"{site}/torch/lib")), "")
+
+
+def extensions(target: Target) -> list[str]:
+    """Native modules that stand on torch or on NVIDIA's libraries, sorted within each package."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for site in target.sites:
+        entries = tree.names(target.root, site)
+        for name, files, depth in EXTENSIONS:
+            for entry in entries:
+                if entry in seen or re.fullmatch(name, entry) is None:
+                    continue
+                path = f"{site}/{entry}"
+                if not tree.is_folder(target.root, path):
+                    if entry.endswith(".so"):
+                        found.append(path)
+                    continue
+                seen.add(entry)
+                found.extend(_objects(target.root, path, re.compile(files), depth)[:MOST])
+    return found
+
+
+def _objects(root: str, folder: str, files: re.Pattern[str], depth: int) -> list[str]:
+    found, folders = [], []
+    for name in tree.names(root, folder):
+        if files.fullmatch(name):
+            found.append(f"{folder}/{name}")
+        elif depth > 1 and "." not in name:
+            folders.append(f"{folder}/{name}")
+    for inner in folders:
+        found.extend(_objects(root, inner, files, depth - 1))
+    return found
+
+
+def import_torch(process: Process, target: Target, cuda: str) -> Torch:
+    """``import torch``: its global dependencies, its preloads, ``torch._C``; troubles stay noted in ``process``.
+
+    Which libraries are preloaded, and when, is read from the installed ``torch/__init__.py``: the list grew in torch
+    2.10. ``cuda`` is the CUDA release that torch was built with, ``""`` for none.
+    """
+    site = site_of_torch(target)
+    library = f"{site}/torch/lib/libtorch_global_deps.so"
+    first, then = _preloads(tree.text(target.root, f"{site}/torch/__init__.py", 1 << 19) or "")
+    shared: list[Node] = []
+    if tree.is_file(target.root, library):
+        scope = process.load(library)
+        if process.missing:
+            # torch then loads its wheels by hand, one by one, and tries again.
+            failed = process.missing
+            process.forget()
+            process.loaded = {name: node for name, node in process.loaded.items() if node not in scope}
+            for folder, pattern in first:
+                shared += _preload(process, target, folder, pattern, cuda)
+            if shared:
+                process.forget()
+                scope = process.load(library)
+            else:
+                process.missing = failed
+        shared += scope
+        if any(name.startswith("libcudart.so") for name in process.loaded):
+            held = (process.missing, process.corrupt, process.versions)
+            process.forget()
+            for folder, pattern in then:
+                shared += _preload(process, target, folder, pattern, cuda)
+            # torch goes on whatever happens to these.
+            process.missing, process.corrupt, process.versions = held
+    own: list[Node] = []
+    for name in tree.names(target.root, f"{site}/torch"):
+        if re.fullmatch(r"_C\.[\w.-]*so", name):
+            own += process.load(f"{site}/torch/{name}")
+    return Torch(site, shared, own, not (process.missing or process.corrupt or process.versions))
+
+
+def _preloads(source: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """``(folder, pattern)`` of the libraries that torch loads when its own loading fails, and when it succeeds."""
+    begin, end = source.find("def _preload_cuda"), source.find("class SymInt")
+    source = source[max(begin, 0) : end if end > 0 else len(source)]
+    pair = re.compile(r'"(\w{1,40})"\s*[:,]\s*"(lib[\w-]{1,40}\.so\.\*\[0-9\])"')
+    calls = re.compile(r'_preload_cuda_\w+\(\s*"(\w{1,40})",\s*"(lib[\w-]{1,40}\.so\.\*\[0-9\])"')
+    everything = pair.findall(source)
+    block = source[source.find("libcudart.so") :] if "libcudart.so" in source else ""
+    block = source[source.find('"libcudart.so" not in') :] if '"libcudart.so" not in' in source else block
+    block = block[: block.find("except")]
+    after = calls.findall(block)
+    if not after and re.search(r"_preload_cuda_\w+\(", block):
+        after = everything
+    return everything, after
+
+
+def _preload(process: Process, target: Target, folder: str, pattern: str, cuda: str) -> list[Node]:
+    """Load the first file that torch's ``glob`` finds in ``nvidia/FOLDER/lib``, then ``nvidia/cuNN/lib``."""
+    name = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\[0\-9\]", "[0-9]"))
+    major = cuda.partition(".")[0]
+    places = [f"nvidia/{folder}/lib", *([f"nvidia/cu{major}/lib"] if major else []), f"{folder}/lib"]
+    for site in target.sites:
+        for place in places:
+            for entry in tree.names(target.root, f"{site}/{place}"):
+                if name.fullmatch(entry):
+                    return process.load(f"{site}/{place}/{entry}")
+    return []

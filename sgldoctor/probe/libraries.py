@@ -1,0 +1,227 @@
+"""What the dynamic loader would do when SGLang starts in the target, computed from the files alone.
+
+Facts: the raw ``loader.missing`` and ``loader.corrupt`` (``derive`` adds who should provide what),
+``libraries.shadowed``, ``libraries.versions`` and ``symbols.undefined``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.probe import symbols, tree
+from sgldoctor.probe.elf import BadElf
+from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
+from sgldoctor.probe.loader import Node, Process
+from sgldoctor.probe.owners import Owners
+from sgldoctor.probe.shadows import shadows
+from sgldoctor.probe.target import Target
+
+KERNEL = "sgl_kernel/"
+NVIDIA = frozenset({"nccl", "nvshmem", "cudnn", "other"})
+ALL = NVIDIA | {"torch"}
+
+
+class Findings:
+    """Rows by what they are about, the first report of each kept and the later ones counted."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, Row] = {}
+        self.corrupt: dict[str, Row] = {}
+        self.versions: dict[tuple[str, str], Row] = {}
+        self.undefined: dict[tuple[str, str, str], Row] = {}
+
+
+def libraries(target: Target, facts: Facts) -> Facts:
+    """Simulate ``import torch`` and then each native extension by itself.
+
+    Args:
+        target: the environment; LD_LIBRARY_PATH and LD_PRELOAD are taken from its variables.
+        facts: what ``packages`` found: ``torch``, ``python``, ``record.damaged``.
+    """
+    start = time.perf_counter()
+    result = Facts()
+    machine = str(facts.value("python", "machine") or "")
+    if machine not in {"x86_64", "aarch64"}:
+        result.put_unknown("libraries", f"no rules of the loader for {machine or 'this system'}")
+        return result
+    if not site_of_torch(target):
+        result.put_unknown("libraries", "torch is not installed, so nothing can be loaded on it")
+        return result
+    process = Process(target.root, machine, target.environ.get("LD_LIBRARY_PATH", ""))
+    owners = Owners(target)
+    found = Findings()
+    process.start(tree.real(target.root, target.python) if target.python else "")
+    preloaded: list[Node] = []
+    for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
+        if path.startswith("/"):
+            preloaded += process.load(path, "LD_PRELOAD")
+    process.forget()
+    torch = import_torch(process, target, str(facts.value("torch", "cuda") or ""))
+    _take(process, target, owners, found, "torch")
+    for name in tree.names(target.root, f"{torch.site}/torch/lib"):
+        if name.endswith(".so"):
+            process.load(f"{torch.site}/torch/lib/{name}")
+    _take(process, target, owners, found, "torch, later")
+    _torch_symbols(process, torch, owners, found)
+    middle = time.perf_counter()
+    base = dict(process.loaded)
+    for path in extensions(target):
+        process.loaded = dict(base)
+        _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
+    _damaged(process, target, facts, found)
+    result.put("loader.missing", [_sited(target, owners, row) for row in found.missing.values()], "probe")
+    result.put("loader.corrupt", list(found.corrupt.values()), "probe")
+    result.put("libraries.versions", list(found.versions.values()), "probe")
+    result.put("symbols.undefined", list(found.undefined.values()), "probe")
+    result.put("libraries.shadowed", shadows(process, target, torch, base), "probe")
+    result.seconds["libraries"] = round(middle - start, 4)
+    result.seconds["extensions"] = round(time.perf_counter() - middle, 4)
+    return result
+
+
+def _take(process: Process, target: Target, owners: Owners, found: Findings, at: str) -> None:
+    """Note and drop the troubles of one load."""
+    for library, needed_by in process.missing:
+        essential = at == "torch" or KERNEL in needed_by
+        row = found.missing.get(library)
+        if row is None:
+            row = found.missing[library] = {
+                "library": library,
+                "needed_by": short(target, needed_by),
+                "owner": owners.of(needed_by),
+                "at": at,
+                "essential": essential,
+                "count": 0,
+            }
+        elif essential and not row["essential"]:
+            row.update(needed_by=short(target, needed_by), owner=owners.of(needed_by), at=at, essential=True)
+        row["count"] += 1
+    for path, (problem, needed_by) in process.corrupt.items():
+        _corrupt(target, owners, found, path, problem, needed_by)
+    for version, library, needed_by in process.versions:
+        found.versions.setdefault(
+            (version, library),
+            {
+                "version": version,
+                "library": short(target, library),
+                "needed_by": short(target, needed_by),
+                "owner": owners.of(needed_by),
+                "text": f"{os.path.basename(needed_by)} wants {version}, which {os.path.basename(library)} has not",
+            },
+        )
+    process.forget()
+
+
+def _corrupt(target: Target, owners: Owners, found: Findings, path: str, problem: str, needed_by: str) -> None:
+    found.corrupt.setdefault(
+        path,
+        {
+            "file": short(target, path),
+            "library": os.path.basename(path),
+            "problem": problem,
+            "owner": owners.of(path),
+            "needed_by": short(target, needed_by) if needed_by else "",
+            "text": f"{os.path.basename(path)}: {problem}",
+        },
+    )
+
+
+def short(target: Target, path: str) -> str:
+    """The path inside site-packages, or whole where it lies elsewhere."""
+    for site in target.sites:
+        if path.startswith(site + "/"):
+            return path[len(site) + 1 :]
+    return path
+
+
+def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findings) -> None:
+    """The libraries of torch itself against NVIDIA's wheels: a wheel of another release loads and then lacks a function."""
+    nodes = {node.elf: node for node in process.loaded.values()}
+    folder = f"{torch.site}/torch/lib/"
+    for node in nodes.values():
+        if node.path.startswith(folder) and any(
+            name.startswith(("libcu", "libnccl", "libnv")) for name in node.elf.needed
+        ):
+            _note(found, owners, node.path, symbols.undefined(node.elf, nodes.values(), NVIDIA), process)
+
+
+def _extension(
+    process: Process, target: Target, owners: Owners, found: Findings, path: str, shared: list[Node]
+) -> None:
+    scope = process.load(path)
+    absent = {library for library, _ in process.missing}
+    _take(process, target, owners, found, short(target, path))
+    if not scope or any(library.startswith(("libtorch", "libc10")) for library in absent):
+        return
+    _note(found, owners, path, symbols.undefined(scope[0].elf, [*scope, *shared], ALL), process)
+
+
+def _note(found: Findings, owners: Owners, path: str, lacking: list[symbols.Undefined], process: Process) -> None:
+    for group in lacking:
+        provider = next((node for name, node in process.loaded.items() if name.startswith(group.library + ".so")), None)
+        if provider is None:
+            # The library itself is missing, which is reported as such.
+            continue
+        owner = owners.of(path)
+        source = owners.of(provider.path)
+        key = (owner, group.kind, source)
+        first = group.names[0].decode("ascii", "replace")
+        row = found.undefined.get(key)
+        if row is None:
+            found.undefined[key] = {
+                "symbol": first,
+                "demangled": symbols.demangle(first),
+                "needed_by": short(owners.target, path),
+                "owner": owner,
+                "provider": source or os.path.basename(provider.path),
+                "library": os.path.basename(provider.path),
+                "count": len(group.names),
+                "kind": group.kind,
+                "text": f"{os.path.basename(path)}: undefined symbol: {first}",
+            }
+        else:
+            row["count"] = max(row["count"], len(group.names))
+
+
+def _damaged(process: Process, target: Target, facts: Facts, found: Findings) -> None:
+    """Files whose size is not that of RECORD and that nothing names (cuDNN opens its parts by itself)."""
+    owners = Owners(target)
+    for row in facts.rows("record.damaged"):
+        for file in row["files"] if row["problem"] == "size" else ():
+            path = next((f"{site}/{file}" for site in target.sites if tree.is_file(target.root, f"{site}/{file}")), "")
+            elf = process.elf(path) if path else None
+            if isinstance(elf, BadElf):
+                _corrupt(target, owners, found, path, str(elf), "")
+
+
+def _sited(target: Target, owners: Owners, row: Row) -> Row:
+    """A missing library with where the wheels hold it, other releases of it, and who once installed it."""
+    library = row["library"]
+    stem = library.partition(".so")[0]
+    places: list[str] = []
+    siblings: set[str] = set()
+    for folder in wheel_folders(target):
+        for name in tree.names(target.root, folder):
+            if name == library:
+                places.append(f"{folder}/{name}")
+            elif name.startswith(stem + ".so.") and re.fullmatch(r"\d+", name[len(stem) + 4 :]):
+                siblings.add(name)
+    return {
+        **row,
+        "place": short(target, places[0]) if places else "",
+        "siblings": sorted(siblings),
+        "recorded_by": owners.recording(library),
+        "text": f"{library}: cannot open shared object file (needed by {row['needed_by']})",
+    }
+
+
+def wheel_folders(target: Target) -> list[str]:
+    """The library folders of torch and of NVIDIA's wheels."""
+    folders = []
+    for site in target.sites:
+        folders.append(f"{site}/torch/lib")
+        folders += [f"{site}/nvidia/{name}/lib" for name in tree.names(target.root, f"{site}/nvidia")]
+    return [folder for folder in folders if tree.is_folder(target.root, folder)]

@@ -1,0 +1,107 @@
+"""Undefined symbols of the kernels and of torch itself against what the loaded libraries export."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from sgldoctor.probe.elf import BadElf, Elf, gnu_hash
+from sgldoctor.probe.loader import Node
+
+KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
+    # kind, symbols of that kind, stem of the library that exports them
+    ("torch", re.compile(rb"(?:N|NK|^_Z\w{0,3}|I|S)(?:3c10|2at|5torch|6caffe2)"), "libtorch"),
+    ("nccl", re.compile(rb"p?nccl[A-Z]\w*$"), "libnccl"),
+    ("nvshmem", re.compile(rb"nvshmem\w*$"), "libnvshmem_host"),
+    ("cudnn", re.compile(rb"cudnn[A-Z]\w*$"), "libcudnn"),
+    ("other", re.compile(rb"cublasLt\w*$"), "libcublasLt"),
+    ("other", re.compile(rb"cublas\w*$"), "libcublas"),
+    ("other", re.compile(rb"cusparseLt\w*$"), "libcusparseLt"),
+    ("other", re.compile(rb"cusparse\w*$"), "libcusparse"),
+    ("other", re.compile(rb"cusolver\w*$"), "libcusolver"),
+    ("other", re.compile(rb"cufft\w*$"), "libcufft"),
+    ("other", re.compile(rb"curand\w*$"), "libcurand"),
+    ("other", re.compile(rb"nvJitLink\w*$"), "libnvJitLink"),
+    ("other", re.compile(rb"nvrtc[A-Z]\w*$"), "libnvrtc"),
+    ("other", re.compile(rb"cupti[A-Z]\w*$"), "libcupti"),
+    ("other", re.compile(rb"cuda[A-Z]\w*$|__cuda[A-Z]\w*$"), "libcudart"),
+)
+
+CHECKED = re.compile(
+    rb"(?:_Z|N|S|I).{0,4000}?(?:3c10|2at|5torch|6caffe2)"
+    rb"|p?nccl[A-Z]|nvshmem|cu(?:dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|nvJitLink|nvrtc"
+)
+"""A quick first look: most of the ten thousand symbols of a process are of no kind above."""
+
+_hashes: dict[bytes, int] = {}
+
+
+class Undefined:
+    """Symbols of one kind that nothing in the scope of a file exports, in the order of its symbol table."""
+
+    __slots__ = ("kind", "library", "names")
+
+    def __init__(self, kind: str, library: str) -> None:
+        self.kind, self.library = kind, library
+        self.names: list[bytes] = []
+
+
+def kind_of(name: bytes) -> tuple[str, str] | None:
+    """``(kind, stem of the exporting library)`` of a symbol that is checked, None for any other."""
+    if CHECKED.match(name) is None:
+        return None
+    for kind, pattern, library in KINDS:
+        if pattern.search(name) if kind == "torch" else pattern.match(name):
+            return kind, library
+    return None
+
+
+def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str]) -> list[Undefined]:
+    """What ``elf`` needs and no library of ``scope`` exports, for symbols of these kinds; weak ones need nobody."""
+    nodes = list(dict.fromkeys(node.elf for node in scope if node.elf is not elf))
+    nodes.sort(key=lambda other: not ("libc10" in other.path or "libtorch" in other.path))
+    found: dict[tuple[str, str], Undefined] = {}
+    try:
+        for symbol in elf.undefined():
+            if symbol.weak:
+                continue
+            kind = kind_of(symbol.name)
+            if kind is None or kind[0] not in kinds or _exported(symbol.name, nodes):
+                continue
+            found.setdefault(kind, Undefined(*kind)).names.append(symbol.name)
+    except BadElf:
+        return []
+    return list(found.values())
+
+
+def _exported(name: bytes, nodes: list[Elf]) -> bool:
+    hashed = _hashes.get(name)
+    if hashed is None:
+        hashed = _hashes[name] = gnu_hash(name)
+    for elf in nodes:
+        try:
+            if elf.exports(name, hashed):
+                return True
+        except BadElf:
+            continue
+    return False
+
+
+def demangle(symbol: str) -> str:
+    """The qualified name in an Itanium-mangled function name, without its arguments; ``""`` where there is none.
+
+    ``_ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib`` is ``c10::cuda::c10_cuda_check_implementation``.
+    """
+    match = re.match(r"_ZN[VKrRO]*", symbol)
+    if not match:
+        return ""
+    place, parts = match.end(), []
+    while place < len(symbol):
+        digits = re.compile(r"\d{1,4}").match(symbol, place)
+        if not digits:
+            break
+        place = digits.end() + int(digits[0])
+        if place > len(symbol):
+            return ""
+        parts.append(symbol[digits.end() : place])
+    return "::".join(parts)
