@@ -6,18 +6,18 @@ or with the newest line first; all of that is undone here, with the original lin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from sgldoctor.log.classify import exception
 from sgldoctor.log.events import newest_first
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line, peel, scrub, split_glued
 
 WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)
 """Widths at which terminals and pagers usually wrap; at others a wrap is believed only if it is seen twice."""
 
-_FENCE = re.compile(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
-_STARTS_ANEW = re.compile(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
+_FENCE = lazy(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
+_STARTS_ANEW = lazy(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
 
 
 def clean(raw: Sequence[tuple[int, str]]) -> list[Line]:

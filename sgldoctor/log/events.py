@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 
+from sgldoctor.log.channel import Channel
 from sgldoctor.log.event import Event
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
-from sgldoctor.log.tracebacks import Channel
 
-_DIGITS = re.compile(r"\d+")
+_DIGITS = lazy(r"\d+")
 
 
 def events(lines: Iterable[Line], source: str, chains: Iterator[int] | None = None) -> list[Event]:

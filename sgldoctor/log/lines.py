@@ -9,14 +9,15 @@ import re
 from typing import NamedTuple
 
 from sgldoctor.log import prefixes
+from sgldoctor.log.lazy import lazy
 
 
 class Line(NamedTuple):
-    """One logical line.
+    r"""One logical line.
 
     Attributes:
         text: what was written, indentation kept, trailing blanks dropped.
-        number: line number in the file, from 1; several lines may share one (``\\r``).
+        number: line number in the file, from 1; several lines may share one (``\r``).
         rank: ``"3"``, ``"DP0 TP1"`` or ``""``.
         time: time stamp as printed; the innermost one where there are several.
         level: ``D``, ``I``, ``W``, ``E`` or ``""``.
@@ -40,9 +41,9 @@ class Line(NamedTuple):
     gap: bool = False
 
 
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|\x1b[@-Z\\-_=>]?")
-_DEAD_ANSI = re.compile(r"(?:\^\[|\u241b|\u009b)?\[(?:\d{1,3};){0,4}\d{1,3}m")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ANSI = lazy(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)?|\x1b[@-Z\\-_=>]?")
+_DEAD_ANSI = lazy(r"(?:\^\[|\u241b|\u009b)?\[(?:\d{1,3};){0,4}\d{1,3}m")
+_CONTROL = lazy("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _FANCY = str.maketrans(
     {
         "\u2018": "'", "\u2019": "'", "\u201b": "'", "\u201c": '"', "\u201d": '"', "\u201e": '"',
@@ -51,7 +52,7 @@ _FANCY = str.maketrans(
         "\u2028": " ", "\u2029": " ", "\u0085": " ",
     }
 )  # fmt: skip
-_ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);")
+_ENTITY = lazy(r"&(lt|gt|amp|quot|apos|nbsp|#39|#x27|#34);")
 _ENTITIES = {
     "lt": "<",
     "gt": ">",
@@ -63,16 +64,14 @@ _ENTITIES = {
     "#x27": "'",
     "#34": '"',
 }
-_BOLD = re.compile(r"(?<![\w*(,])(\*\*|__)(?=[^\s*_])(.{1,400}?)(?<=[^\s*_])\1(?![\w*])")
-_LINK = re.compile(r"\[([\w./+:@-]{1,200})\]\((?:https?://|\.{1,2}/|\.{2}|/)[^)\s]{0,300}\)")
-_TAG = re.compile(r"</?(?:details|summary|pre|code|br|p|b|i|strong|em)(?: [^<>]{0,80})?/?>", re.IGNORECASE)
-_PROGRESS = re.compile(
-    r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,400}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]"
-)
-_REPEATED = re.compile(r" *\[repeated \d+x across cluster\][^\n]{0,200}$")
-_SECOND_RECORD = re.compile(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] ")
-_INNER_FILE = re.compile(r' (?=File "[^"\n]{1,300}", line \d+, in )')
-_INNER_END = re.compile(r" (?=(?:[a-z_]\w*\.){0,6}[A-Z]\w{0,60}(?:Error|Exception): )")
+_BOLD = lazy(r"(?<![\w*(,])(\*\*|__)(?=[^\s*_])(.{1,400}?)(?<=[^\s*_])\1(?![\w*])")
+_LINK = lazy(r"\[([\w./+:@-]{1,200})\]\((?:https?://|\.{1,2}/|\.{2}|/)[^)\s]{0,300}\)")
+_TAG = lazy(r"</?(?:details|summary|pre|code|br|p|b|i|strong|em)(?: [^<>]{0,80})?/?>", re.IGNORECASE)
+_PROGRESS = lazy(r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,400}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]")
+_REPEATED = lazy(r" *\[repeated \d+x across cluster\][^\n]{0,200}$")
+_SECOND_RECORD = lazy(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] ")
+_INNER_FILE = lazy(r' (?=File "[^"\n]{1,300}", line \d+, in )')
+_INNER_END = lazy(r" (?=(?:[a-z_]\w*\.){0,6}[A-Z]\w{0,60}(?:Error|Exception): )")
 
 
 def scrub(text: str) -> list[str]:
@@ -95,8 +94,7 @@ def scrub(text: str) -> list[str]:
         text = _CONTROL.sub("", text)
     if "m" in text and "[" in text and ("[0m" in text or text.startswith(("[3", "[1;", "[9", "^[["))):
         text = _DEAD_ANSI.sub("", text)
-    if text.endswith("^M"):
-        text = text[:-2]
+    text = text.removesuffix("^M")
     if "&" in text:
         text = _ENTITY.sub(lambda match: _ENTITIES[match.group(1)], text)
     if "](" in text:
@@ -109,7 +107,7 @@ def scrub(text: str) -> list[str]:
         text = text.rstrip("│┃║ ")
     if text[:1] in "│┃║" and text:
         text = text.lstrip("│┃║")
-        text = text[1:] if text.startswith(" ") else text
+        text = text.removeprefix(" ")
     if "[repeated " in text:
         text = _REPEATED.sub("", text)
     text = text.rstrip()
@@ -144,7 +142,8 @@ def _one_line_traceback(text: str) -> list[str]:
     return lines
 
 
-_QUOTE = re.compile(r"(?:> ?){1,3}(?!>)")
+_NO_LEVEL = (None, "")
+_QUOTE = lazy(r"(?:> ?){1,3}(?!>)")
 
 
 def peel(text: str, number: int) -> Line:
@@ -164,6 +163,8 @@ def peel(text: str, number: int) -> Line:
             text, first = bare, bare[:1]
         for prefix in prefixes.table(first):
             match = prefix.pattern.match(text)
+            if match and (said := match.groupdict().get("level")) not in _NO_LEVEL and said not in prefixes.LEVELS:
+                match = None  # a word where the level should stand: another format
             if match:
                 break
         else:
@@ -178,7 +179,7 @@ def peel(text: str, number: int) -> Line:
         if prefix.style == "collector":
             continue
         style = prefix.name
-        level = prefixes.LEVELS.get((found.get("level") or "")[:1].upper(), "") or level
+        level = prefixes.LEVELS.get(found.get("level") or "", level)
         perline = prefix.style == "perline"
         record = f"{style} {level} {found.get('where') or ''}"
     return Line(text.rstrip(), number, rank, time, level, record, perline, style, channel)

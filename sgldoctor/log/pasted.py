@@ -13,9 +13,10 @@ from typing import Any
 from sgldoctor.facts import Facts, Row
 from sgldoctor.log import pasted_launch, pasted_versions
 from sgldoctor.log.event import Event
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
-_IGNORED = re.compile(r"Ignore import error when loading (?P<module>[\w.]{1,200}?)[.:](?:\s+(?P<error>.*))?$", re.DOTALL)
+_IGNORED = lazy(r"Ignore import error when loading (?P<module>[\w.]{1,200}?)[.:](?:\s+(?P<error>.*))?$", re.DOTALL)
 
 
 class Paste:

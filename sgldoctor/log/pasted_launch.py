@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
 if TYPE_CHECKING:
@@ -18,21 +19,29 @@ REDACTED = "<redacted>"
 COMMAND_BYTES = 16 << 10
 CONTINUED_LINES = 200
 
-_SERVER = re.compile(r"\bsglang\.launch_server\b|\bsglang[\w./-]{0,20} serve\b|/sglang/launch_server\.py\b")
-_PROMPT = re.compile(r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯+] ?(?=\S)")  # noqa: RUF001
-_BEGIN = re.compile(
+_SERVER = lazy(r"\bsglang\.launch_server\b|\bsglang[\w./-]{0,20} serve\b|/sglang/launch_server\.py\b")
+_PROMPT = lazy(r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯+] ?(?=\S)")  # noqa: RUF001
+_BEGIN = lazy(
     r"^(?:[A-Za-z_]\w{0,80}=|(?:\S{0,200}/)?(?:python[\d.]*|sglang|docker|podman|nerdctl|nohup|exec|sudo|env|uv|srun|mpirun|"
     r"torchrun|numactl|bash|sh|ENTRYPOINT|CMD|command:|nsys|ray|timeout|kubectl|CUDA_VISIBLE_DEVICES|time|setsid|-)(?:\s|$))"
 )
-_INSIDE = re.compile(r"(?:[A-Z][A-Z0-9_]{1,80}=\S{0,200} )*(?:\S{0,200}/)?python[\d.]* (?:-\w+ )*-m sglang\.launch_server\b.*")
-_ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]{1,80})=(?P<value>\"[^\"]{0,2000}\"|'[^']{0,2000}'|[^\s\"';|&]{0,2000})")
-_EXPORT = re.compile(r"^(?:export|declare -x|setenv|ENV) +(?P<rest>\S.*)$")
-_DOCKER_ENV = re.compile(r"(?:^|\s)(?:-e|--env)[= ]?(?P<pair>[A-Za-z_][A-Za-z0-9_]{1,80}=(?:\"[^\"]{0,2000}\"|'[^']{0,2000}'|\S{0,2000}))")
-_SHELL_VARIABLE = re.compile(r"^(?P<name>[A-Z_][A-Z0-9_]{1,80})=(?P<value>.{0,2000})$")
-_SECRET_NAME = re.compile(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|PAT)$", re.IGNORECASE)
-_SECRET_FLAG = re.compile(r"(--[\w-]{0,40}(?:api-key|api_key|token|password|secret))(?:=|\s+)(\"[^\"]*\"|'[^']*'|[^\s\"']+)")
-_SECRET_VALUE = re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,})\b|(?<=://)[^\s/@:]{1,100}:[^\s/@]{1,200}(?=@)")
-_ARGUMENT = re.compile(
+_INSIDE = lazy(
+    r"(?:[A-Z][A-Z0-9_]{1,80}=\S{0,200} )*(?:\S{0,200}/)?python[\d.]* (?:-\w+ )*-m sglang\.launch_server\b.*"
+)
+_ASSIGNMENT = lazy(
+    r"(?P<name>[A-Za-z_][A-Za-z0-9_]{1,80})=(?P<value>\"[^\"]{0,2000}\"|'[^']{0,2000}'|[^\s\"';|&]{0,2000})"
+)
+_EXPORT = lazy(r"^(?:export|declare -x|setenv|ENV) +(?P<rest>\S.*)$")
+_DOCKER_ENV = lazy(
+    r"(?:^|\s)(?:-e|--env)[= ]?(?P<pair>[A-Za-z_][A-Za-z0-9_]{1,80}=(?:\"[^\"]{0,2000}\"|'[^']{0,2000}'|\S{0,2000}))"
+)
+_SHELL_VARIABLE = lazy(r"^(?P<name>[A-Z_][A-Z0-9_]{1,80})=(?P<value>.{0,2000})$")
+_SECRET_NAME = lazy(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|PAT)$", re.IGNORECASE)
+_SECRET_FLAG = lazy(r"(--[\w-]{0,40}(?:api-key|api_key|token|password|secret))(?:=|\s+)(\"[^\"]*\"|'[^']*'|[^\s\"']+)")
+_SECRET_VALUE = lazy(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,})\b|(?<=://)[^\s/@:]{1,100}:[^\s/@]{1,200}(?=@)"
+)
+_ARGUMENT = lazy(
     r"(?P<name>[a-z_]\w{0,80})=(?P<value>'(?:[^'\\]|\\.){0,4000}'|\"(?:[^\"\\]|\\.){0,4000}\"|\[[^\]]{0,4000}\]|\{[^{}]{0,4000}\}"
     r"|\((?:[^()]){0,4000}\)|[^,()'\"\[\]{}]{1,300}(?:\([^()]{0,300}\))?)(?=, |\)|$)"
 )

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
 if TYPE_CHECKING:
@@ -19,33 +20,50 @@ BLOCK_LINES = 60
 """A line ``name: version`` is a package only this near to the beginning of an environment report."""
 
 _VERSION = r"\d{1,6}(?:\.\d{1,8}){0,4}[\w.+!-]{0,40}"
-_KEY = re.compile(r"^(?P<key>[A-Za-z][\w ,.()/-]{0,70}?) *: +(?P<value>\S.{0,400})$")
-_IS_VERSION = re.compile(rf"^{_VERSION}$")
-_NAME = re.compile(r"^[A-Za-z0-9][\w.-]{0,80}$")
-_GPU = re.compile(r"^gpu (?P<indices>\d{1,3}(?:,\d{1,3})*)(?P<capability> compute capability)?$")
-_FREEZE = re.compile(
+_KEY = lazy(r"^(?P<key>[A-Za-z][\w ,.()/-]{0,70}?) *: +(?P<value>\S.{0,400})$")
+_IS_VERSION = lazy(rf"^{_VERSION}$")
+_NAME = lazy(r"^[A-Za-z0-9][\w.-]{0,80}$")
+_GPU = lazy(r"^gpu (?P<indices>\d{1,3}(?:,\d{1,3})*)(?P<capability> compute capability)?$")
+_FREEZE = lazy(
     rf"^(?:\[pip3?\] |\[uv\] | ?\+ |~ )?(?P<name>[A-Za-z0-9][\w.-]{{0,80}})(?:\[[\w,.-]{{0,80}}\])?={{2,3}}(?P<version>{_VERSION})"
     r"(?: *;.{0,200})?$"
 )
-_EDITABLE = re.compile(r"^-e (?P<url>\S{1,300}?)(?:@[\w.-]{1,80})?#egg=(?P<name>[\w.-]{1,80})")
-_COLUMNS = re.compile(rf"^(?P<name>[A-Za-z0-9][\w.-]{{0,80}}) +(?P<version>{_VERSION})(?: +\S.{{0,300}})?$")
-_CONDA = re.compile(rf"^\[conda\] (?P<name>[\w.-]{{1,80}}) +(?P<version>{_VERSION})(?: .*)?$")
-_SATISFIED = re.compile(
+_EDITABLE = lazy(r"^-e (?P<url>\S{1,300}?)(?:@[\w.-]{1,80})?#egg=(?P<name>[\w.-]{1,80})")
+_COLUMNS = lazy(rf"^(?P<name>[A-Za-z0-9][\w.-]{{0,80}}) +(?P<version>{_VERSION})(?: +\S.{{0,300}})?$")
+_CONDA = lazy(rf"^\[conda\] (?P<name>[\w.-]{{1,80}}) +(?P<version>{_VERSION})(?: .*)?$")
+_SATISFIED = lazy(
     rf"^Requirement already satisfied: (?P<name>[A-Za-z0-9][\w.-]{{0,80}}).{{0,400}}\((?P<version>{_VERSION})\)$"
 )
-_SMI = re.compile(rf"NVIDIA-SMI {_VERSION} +(?:KMD Version: \S+ +)?Driver Version: (?P<driver>{_VERSION}) +CUDA(?: UMD)? Version: (?P<cuda>[\d.]+)")
-_SMI_GPU = re.compile(r"^\| +(?P<index>\d{1,3}) +(?P<name>[A-Z][\w /()+-]{2,60}?) +(?:On|Off|N/A) +\|")
-_SMI_MEMORY = re.compile(r"\| +(?P<used>\d{1,8})MiB */ *(?P<total>\d{1,8})MiB")
-_NVCC = re.compile(r"release (?P<version>\d{1,3}\.\d{1,2})")
-_DRIVER_CUDA = re.compile(r"(?:too old \(found version|\bcudaDriverVersion) (?P<number>\d{4,6})\b")
-_NCCL = re.compile(r"(?:is using nccl==|^NCCL version (?=\d))(?P<version>\d+(?:\.\d+){1,3})")
-_PATH_PYTHON = re.compile(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/")
-_IMAGE = re.compile(r"\b(?:lmsysorg|lmsys)/sglang:v(?P<version>\d+\.\d+\.\d+(?:\.post\d+)?(?:rc\d+)?)")
-_PLATFORM_GLIBC = re.compile(r"glibc[- ]?(?P<version>2\.\d{1,3})\b")
+_SMI = lazy(
+    rf"NVIDIA-SMI {_VERSION} +(?:KMD Version: \S+ +)?Driver Version: (?P<driver>{_VERSION}) +CUDA(?: UMD)? Version: (?P<cuda>[\d.]+)"
+)
+_SMI_GPU = lazy(r"^\| +(?P<index>\d{1,3}) +(?P<name>[A-Z][\w /()+-]{2,60}?) +(?:On|Off|N/A) +\|")
+_SMI_MEMORY = lazy(r"\| +(?P<used>\d{1,8})MiB */ *(?P<total>\d{1,8})MiB")
+_NVCC = lazy(r"release (?P<version>\d{1,3}\.\d{1,2})")
+_DRIVER_CUDA = lazy(r"(?:too old \(found version|\bcudaDriverVersion) (?P<number>\d{4,6})\b")
+_NCCL = lazy(r"(?:is using nccl==|^NCCL version (?=\d))(?P<version>\d+(?:\.\d+){1,3})")
+_PATH_PYTHON = lazy(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/")
+_IMAGE = lazy(r"\b(?:lmsysorg|lmsys)/sglang:v(?P<version>\d+\.\d+\.\d+(?:\.post\d+)?(?:rc\d+)?)")
+_PLATFORM_GLIBC = lazy(r"glibc[- ]?(?P<version>2\.\d{1,3})\b")
 
 _ALIASES = {"zmq": "pyzmq", "multipart": "python-multipart", "pil": "pillow", "yaml": "pyyaml"}
 """Import names under which old releases of check_env listed distributions."""
-_NOT_PACKAGES = {"python", "nvcc", "cuda", "line", "name", "version", "port", "rank", "error", "release", "exit", "size", "tp", "host"}
+_NOT_PACKAGES = {
+    "python",
+    "nvcc",
+    "cuda",
+    "line",
+    "name",
+    "version",
+    "port",
+    "rank",
+    "error",
+    "release",
+    "exit",
+    "size",
+    "tp",
+    "host",
+}
 
 
 def collect(lines: Sequence[Line], paste: Paste) -> None:
@@ -159,7 +177,13 @@ def _reported(key: str, value: str, line: int, paste: Paste) -> bool:
             else:
                 paste.gpu(int(index), line, name=value.partition(" (UUID")[0][:80])
         return True
-    return key in ("cuda available", "is cuda available", "cudnn version", "nvidia topology", "gpu models and configuration")
+    return key in (
+        "cuda available",
+        "is cuda available",
+        "cudnn version",
+        "nvidia topology",
+        "gpu models and configuration",
+    )
 
 
 def version_of(paste: Paste, name: str, version: str, line: int) -> None:

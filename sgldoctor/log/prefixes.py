@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from sgldoctor.log.lazy import lazy
+
 
 class Prefix(NamedTuple):
     """One wrapping: its pattern, how it relates lines, and a name for signatures."""
@@ -25,16 +27,16 @@ class Prefix(NamedTuple):
 
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _STAMP = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}(?: ?Z|(?: ?[+-]\d\d:?\d\d))?"
-_LEVEL = r"(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL|TRACE|NOTICE|EXCEPTION|SEVERE|debug|info|warning|warn|error|critical|fatal)"
+_LEVEL = r"(?P<level>[A-Za-z]{4,9}\b)"  # whether the word is a level is asked of LEVELS: alternations compile slowly
 _RANK = r"(?:[A-Z][A-Z_]{1,9}\d{1,4})"
 RANKS = rf"{_RANK}(?: {_RANK}){{0,5}}"
 """SGLang's ranks as they stand in its prefix: ``DP0 TP1``."""
-DATED = re.compile(rf"\[?(?:{_STAMP}|rank\d)|\([\w.:<>-]{{0,80}} ?(?:rank=\d+ )?pid=")
+DATED = lazy(rf"\[?(?:{_STAMP}|rank\d)|\([\w.:<>-]{{0,80}} ?(?:rank=\d+ )?pid=")
 """A prefix that is unmistakable even behind blanks."""
 
 
 def _table(*entries: tuple[str, str, str]) -> tuple[Prefix, ...]:
-    return tuple(Prefix(re.compile(pattern), style, name) for pattern, style, name in entries)
+    return tuple(Prefix(lazy(pattern), style, name) for pattern, style, name in entries)
 
 
 BRACKET = _table(
@@ -142,8 +144,14 @@ DASH = _table(
     (rf"(?:\.{{3}}|…) - (?P<where>[\w.]{{1,120}}) - {_LEVEL} -(?: |$)", "perline", "dash"),
 )
 
-LEVELS = {"D": "D", "T": "D", "I": "I", "N": "I", "W": "W", "E": "E", "C": "E", "F": "E", "S": "E"}
-"""First letter of a level name to one of D, I, W, E."""
+_NAMES = {
+    "D": "D DEBUG TRACE",
+    "I": "I INFO NOTICE",
+    "W": "W WARNING WARN",
+    "E": "E ERROR CRITICAL FATAL EXCEPTION SEVERE F C",
+}
+LEVELS = {name: level for level, names in _NAMES.items() for word in names.split() for name in (word, word.lower())}
+"""Name of a level to one of D, I, W, E."""
 
 
 def table(first: str) -> tuple[Prefix, ...]:

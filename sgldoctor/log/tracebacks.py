@@ -1,140 +1,166 @@
-"""One channel of a log as events: a state machine over cleaned lines.
+"""Python tracebacks and the messages that end them, within one channel: a state machine over cleaned lines.
 
-Knows Python tracebacks (chains, groups, cut at either end, without indentation), exception messages over several
-lines, and the other texts that belong together over lines: usage, pip's and uv's explanations, C++ ``terminate``,
-``Fatal Python error``.
+Knows chains ("During handling of ..."), exception groups, tracebacks that are cut at either end, elided, indented
+oddly or not at all, and messages over several lines.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sgldoctor.log import classify
 from sgldoctor.log.event import Event, Frame
+from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
 MESSAGE_LINES = 60
 MESSAGE_BYTES = 8 << 10
 LINE_BYTES = 4 << 10
 CONTINUED_BYTES = 700
+FRAMES = 400
 """Bounds on what one event carries. Continuation lines are cut shorter: compiler command lines run to kilobytes."""
 
-FRAME = re.compile(
+KERNEL_BLOCK = "[sgl_kernel] CRITICAL"
+"""Begins the many-line message of sgl_kernel's loader (``sgl_kernel/load_utils.py``), which ends in bullets."""
+
+FRAME = lazy(
     r'^\s*(?:[|│] ?)?\s*"?File "(?P<file>[^"]{1,1000})", line (?P<line>\d{1,9})(?:(?:,? in) (?P<function>.{0,300}))?'
 )
-RICH_FRAME = re.compile(r"^\s*[│|]?\s*(?P<file>/[^\s:]{1,500}\.pyx?):(?P<line>\d{1,9}) in (?P<function>[\w<>.]{1,200})")
-HEADER = re.compile(r"(?:Exception Group )?Traceback \(most recent call last\)")
-CHAIN = re.compile(
-    r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)", re.IGNORECASE
-)
-CARET = re.compile(r"^[\s|]*[~^]+[\s~^]*$")
-ELISION = re.compile(
+_RICH_FRAME = lazy(r"^\s*[│|]?\s*(?P<file>/[^\s:]{1,500}\.pyx?):(?P<line>\d{1,9}) in (?P<function>[\w<>.]{1,200})")
+HEADER = lazy(r"(?:Exception Group )?Traceback \(most recent call last\)")
+_CHAIN = lazy(r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)")
+CARET = lazy(r"^[\s|]*[~^]+[\s~^]*$")
+ELISION = lazy(
     r"^\s*(?:\.{3,}|…|\[\.{3}\]|\(\.{3}\)|\[Previous line repeated \d+ more times?\]|\.\.\.<\d+ lines?>\.\.\.)\s*$"
 )
-GROUP_RULE = re.compile(r"^\s*\+[-+]+(?: \d+ -+| \.\.\. -+)?\s*$|^\s*\+-+\+?-*$")
-GROUP_MARGIN = re.compile(r"^\s*[|+] ?")
-PROMPT = re.compile(
-    r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯] ?\S|^>>> |^\.\.\. \S|^In \[\d+\]: "
+_GROUP_RULE = lazy(r"^\s*\+[-+]+(?: (?:\d+|\.{3}) -+)?\+?\s*$")
+_GROUP_MARGIN = lazy(r"^\s*[|+] ?")
+PROMPT = lazy(
+    r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯] ?\S"  # noqa: RUF001
+    r"|^>>> |^\.\.\. \S|^In \[\d+\]: "
 )
-SKIPPED = re.compile(r"^\s*(?:frame #\d+: |<omitting python frames>|#\d+ +0x[0-9a-f]+ |\*{3} SIG|@ +0x[0-9a-f]+ )")
-RAISED = re.compile(r"^Exception raised from \S")
-BULLET = re.compile(r"^\s*(?:[-*•] |\d{1,2}[.)] )")
-OPEN = re.compile(r"[:{\[(,]\s*$|\[sgl_kernel\] CRITICAL|^\s*$")
-ENVIRONMENT = re.compile(
-    r"^(?:Python|PyTorch|CUDA available|Collecting environment|GPU \d)[\w ,]*: |^Collecting environment|^\[(?:pip3?|conda)\] "
-)
-KERNEL_BLOCK = "[sgl_kernel] CRITICAL"
-TERMINATE = re.compile(
-    r"terminate called (?:after throwing an instance of '(?P<type>[^']{1,200})'|without an active exception|recursively)"
-)
-BACKTICK = re.compile(r"^`+(.*?)`*$")
+_STACK = lazy(r"^\s*(?:frame #\d+: |<omitting python frames>|#\d+ +0x[0-9a-f]+ |\*{3} SIG|@ +0x[0-9a-f]+ )")
+_BULLET = lazy(r"^\s*(?:[-*•] |\d{1,2}[.)] )")
+_OPEN = lazy(r"[:{\[(,]\s*$|^\s*$")
+_REPORT = lazy(r"^(?:Python|PyTorch|CUDA available|GPU \d)[\w ,]*: |^Collecting environment|^\[(?:pip3?|conda)\] ")
+_TRACE_END = lazy(r"(?P<type>KeyboardInterrupt|Exception|Error)(?::|$)(?P<message>.*)")
 
 
-class Channel:
-    """Reads the lines of one channel in order; :attr:`events` grows. Call :meth:`close` at the end."""
+def stack_line(text: str) -> bool:
+    """A line of a C++ or native stack: of no use to a reader."""
+    return text.startswith("Exception raised from ") or (("#" in text or "@" in text) and bool(_STACK.match(text)))
 
-    def __init__(self, source: str, chains: Iterator[int]) -> None:
+
+def chain_marker(text: str) -> bool:
+    """The sentence that Python prints between two chained exceptions."""
+    return "above exception" in text and bool(_CHAIN.match(text))
+
+
+def frame_match(text: str) -> tuple[str, int, str] | None:
+    """File, line and function of a frame, or None."""
+    match = FRAME.match(text) if 'File "' in text else None
+    return (match["file"], int(match["line"]), (match["function"] or "").strip()) if match else None
+
+
+class Tracebacks:
+    """The open traceback or exception message of one channel, and the chain that it belongs to.
+
+    ``events`` is the channel's list; finished exceptions are appended there.
+    """
+
+    def __init__(self, events: list[Event], source: str, chains: Iterator[int]) -> None:
+        self.events = events
         self.source = source
         self.chains = chains
-        self.events: list[Event] = []
-        self.state = self._idle
-        self._forget()
-        self.last = -1  # index of the latest exception, for chain markers
-        self.linked = False
-        self.ignored = False
-        self.quote = False
+        self.last = -1  # the latest exception, for chain markers
+        self.linked = False  # a chain marker was read
+        self.ignored = False  # "Exception ignored in": what follows is no failure
+        self.wrapper = False  # the last exception wraps the one that follows
+        self.whole = -1  # the exception group whose parts are being read
+        self.parts = 0
+        self._reset()
 
-    # ------------------------------------------------------------------ input
-    def feed(self, line: Line) -> None:
-        """Take the next line."""
-        if line.gap:
-            self.close(cut=True)
-        if not self.state(line):
-            self._idle(line)
-
-    def close(self, *, cut: bool = False) -> None:
-        """End whatever is open. ``cut``: lines are missing here, so a traceback without an end is no evidence."""
-        if self.state == self._trace and not cut:
-            self._truncated()
-        elif self.state in (self._message, self._block):
-            self._finish()
-        self.state = self._idle
-        self._forget()
-
-    def _forget(self) -> None:
+    def _reset(self) -> None:
+        self.state: Callable[[Line], bool] | None = None
+        self.head = Line("", 0)
         self.frames: list[Frame] = []
         self.text: list[str] = []
         self.size = 0
-        self.head: Line = Line("", 0)
-        self.begin = 0
         self.end = 0
         self.blanks = 0
-        self.type = ""
-        self.kind = "exception"
         self.indent = 0
-        self.open = False
-        self.group = False
-        self.inner: list[Event] = []
-        self.kernel = False
+        self.type = ""
+        self.open = False  # the message is sure to go on, over a blank line too
+        self.kernel = False  # it is sgl_kernel's
         self.bullets = False
+        self.inner: list[Event] = []
+
+    # ------------------------------------------------------------------ what the channel calls
+    def feed(self, line: Line) -> bool:
+        """Offer a line; False where it does not belong to what is open (or nothing is)."""
+        return self.state(line) if self.state else False
+
+    def close(self, *, cut: bool = False) -> None:
+        """End what is open. ``cut``: lines are missing here, so a traceback without an end is no evidence."""
+        if self.state == self._trace and not cut:
+            self._truncated()
+        elif self.state == self._message:
+            self._finish()
+        self._reset()
+        self.whole = -1
+
+    def open_trace(self, line: Line, *, group: bool = False) -> None:
+        """Begin a traceback at its header, or at a frame whose header was not pasted."""
+        self._reset()
+        self.head = line
+        self.state = self._trace
+        if group and self.whole < 0:
+            self.whole, self.parts = len(self.events), -1
+
+    def open_message(self, line: Line, kind: str, text: str, frames: list[Frame] | None = None) -> None:
+        """Begin the message of an exception of class ``kind``; ``text`` is its first line."""
+        self._reset()
+        self.head, self.type, self.end = line, kind.partition("(")[0], line.number
+        self.frames = frames or []
+        self.text = [text[:LINE_BYTES]]
+        self.size = len(self.text[0])
+        self.kernel = KERNEL_BLOCK in text
+        self.open = self.kernel or bool(_OPEN.search(text.partition(":")[2][-200:]))
+        self.state = self._message
 
     # ------------------------------------------------------------------ output
-    def _emit(self, kind: str, line: Line, text: str, **more: object) -> None:
-        event = Event(
-            kind, text[:LINE_BYTES] if len(text) > MESSAGE_BYTES else text, line.number, 0, line.rank, self.source,
-            end=line.number, time=line.time,
-        )  # fmt: skip
-        self.events.append(event._replace(**more) if more else event)
-
     def _finish(self) -> None:
-        """Emit the open exception or block, then the events found inside its message."""
+        """Emit the open exception, then the events found inside its message."""
         text = "\n".join(self.text).strip()
-        kind = self.kind
-        chain, depth = -1, 0
-        if kind == "exception":
-            if self.type.rpartition(".")[2] == "AssertionError" and text.rstrip(": ").endswith("AssertionError"):
-                code = self.frames[-1].code if self.frames else ""
-                text = f"{text.rstrip(': ')}: {code}".rstrip(": ")
-            chain, depth = self._link()
-        if self.ignored and kind == "exception":
-            kind = "warning"
+        name = self.type.rpartition(".")[2]
+        if name == "AssertionError" and text.rstrip(": ").endswith(name) and self.frames and self.frames[-1].code:
+            text = f"{text.rstrip(': ')}: {self.frames[-1].code}"
+        chain, depth = self._place()
+        kind = "warning" if self.ignored else "exception"
         self.ignored = False
-        head = self.head
         self.events.append(
             Event(
-                kind, text, head.number, 0, head.rank, self.source, self.type.rpartition(".")[2], tuple(self.frames),
-                chain, depth, self.end or head.number, head.time,
+                kind, text, self.head.number, 0, self.head.rank, self.source, name, tuple(self.frames), chain, depth,
+                self.end or self.head.number, self.head.time,
             )
         )  # fmt: skip
-        if kind == "exception":
-            self.last = len(self.events) - 1
+        self.last = len(self.events) - 1
         self.events += self.inner
-        self.state = self._idle
-        self._forget()
+        self._reset()
 
-    def _link(self) -> tuple[int, int]:
-        """Chain and depth of the exception that ends now."""
+    def _place(self) -> tuple[int, int]:
+        """Chain and depth of the exception that ends now; earlier members are corrected where that is needed."""
+        if self.whole >= 0:
+            self.parts += 1
+            if self.parts == 0:
+                self.whole = len(self.events)
+                return next(self.chains), 0
+            whole = self.events[self.whole]
+            self.events[self.whole] = whole._replace(depth=self.parts)
+            return whole.chain, self.parts - 1
+        if self.wrapper:
+            self.wrapper = False
+            return self.events[self.last].chain, 0
         if not self.linked:
             return -1, 0
         self.linked = False
@@ -149,8 +175,7 @@ class Channel:
     def _truncated(self) -> None:
         """A traceback that stops without its last line is an event that says where it stopped."""
         if not self.frames:
-            self.state = self._idle
-            self._forget()
+            self._reset()
             return
         frame = self.frames[-1]
         name = frame.file.replace("\\", "/").rpartition("/")[2]
@@ -159,383 +184,165 @@ class Channel:
         self.type = ""
         self._finish()
 
-    # ------------------------------------------------------------------ states: each returns False to pass a line on
-    def _idle(self, line: Line) -> bool:
-        text = line.text
-        if not text:
-            return True
-        header = HEADER.search(text) if "Traceback" in text else None
-        if header:
-            self._open_trace(line, text[: header.start()])
-            return True
-        if CHAIN.match(text):
-            self.linked = True
-            return True
-        frame = FRAME.match(text) if "File" in text else None
-        if frame:
-            self._open_trace(line, "")
-            return self._trace(line)
-        if SKIPPED.match(text) or RAISED.match(text) or CARET.match(text) or ELISION.match(text):
-            return True
-        plain = text.lstrip()
-        bare = self._bare(plain, line)
-        if bare:
-            self._open_message(line, bare["type"], bare.string)
-            return True
-        if KERNEL_BLOCK in text:
-            if line.level != "W" and "Ignore import error" not in text:
-                self._open_message(line, "ImportError", "ImportError: " + text[text.index(KERNEL_BLOCK) :])
-                self.open = True
-                return True
-        terminate = TERMINATE.search(text)
-        if terminate:
-            self._open_message(line, (terminate["type"] or "terminate").replace("::", "."), text[terminate.start() :])
-            return True
-        if text.startswith("usage: "):
-            self.state = self._usage
-            return True
-        if text.startswith("Exception ignored in"):
-            self.ignored = True
-            self._emit("warning", line, text)
-            return True
-        if text.startswith("assert ") and not text.endswith(":"):
-            self._open_message(line, "AssertionError", f"AssertionError: {text}")
-            return True
-        self._single(line)
-        return True
+    # ------------------------------------------------------------------ frames
+    def _margin(self, text: str) -> str:
+        return _GROUP_MARGIN.sub("", text, count=1) if self.whole >= 0 else text
 
-    def _bare(self, plain: str, line: Line) -> re.Match[str] | None:
-        if line.level in ("I", "D", "W") or not (plain[:1].isalpha() or plain[:1] in "_-*•`'\"0123456789"):
-            return None
-        if plain[:1] in "-*•0123456789":
-            bullet = BULLET.match(plain)
-            if not bullet:
-                return None
-            plain = plain[bullet.end() :]
-        if plain[:1] == "`":
-            tick = BACKTICK.match(plain)
-            plain = tick[1] if tick else plain
-        return classify.exception(plain)
-
-    def _single(self, line: Line) -> None:
-        """An event of one line, or the first line of a block."""
-        kind = classify.kind(line)
-        text = line.text.strip() if kind != "line" else line.text
-        if kind == "installer" or (kind == "warning" and self._continues(text)):
-            self.head, self.kind, self.end = line, kind, line.number
-            self.text, self.size = [text], len(text)
-            self.kernel = KERNEL_BLOCK in text
-            self.open = self.kernel or text.endswith(":")
-            self.state = self._block
-            return
-        if kind == "warning" and classify.PYTHON_WARNING.search(text):
-            self._emit(kind, line, text)
-            self.state = self._warned
-            return
-        if text.startswith("Fatal Python error"):
-            self.head, self.kind, self.end, self.text = line, "exit", line.number, [text]
-            self.state = self._dump
-            return
-        self._emit(kind, line, text)
-
-    @staticmethod
-    def _continues(text: str) -> bool:
-        return text.startswith("Ignore import error when loading ") or (KERNEL_BLOCK in text)
-
-    def _warned(self, line: Line) -> bool:
-        """The source line below a Python warning says nothing."""
-        self.state = self._idle
-        return line.text.startswith("  ") and not line.record and not FRAME.match(line.text)
-
-    def _usage(self, line: Line) -> bool:
-        """Usage text is dropped; the error below it is what counts."""
-        text = line.text
-        if not text or text.startswith((" ", "\t", "[--")) and not line.record:
-            return True
-        if re.match(r"^(?:options|optional arguments|positional arguments|[\w -]{1,60}):$", text):
-            return True
-        self.state = self._idle
-        return False
-
-    def _dump(self, line: Line) -> bool:
-        """What ``faulthandler`` prints: frames of the current thread, innermost first."""
-        text = line.text
-        frame = FRAME.match(text)
-        if frame:
-            if len(self.frames) < 200:
-                self.frames.insert(0, Frame(frame["file"], int(frame["line"]), (frame["function"] or "").strip(), ""))
-            self.end = line.number
-            return True
-        if text.startswith(
-            ("Extension modules:", "Python runtime state", "  <no Python frame>", "Thread 0x", "Current thread")
-        ):
-            if text.startswith("Thread 0x") and self.frames:
-                self.state = self._threads
-                self._flush_dump()
-                self.state = self._threads
-            return True
-        if not text:
-            return True
-        self._flush_dump()
-        return False
-
-    def _flush_dump(self) -> None:
-        self._finish()
-
-    def _threads(self, line: Line) -> bool:
-        text = line.text
-        if (
-            not text
-            or FRAME.match(text)
-            or text.startswith(("Thread 0x", "Current thread", "Extension modules:", "  "))
-        ):
-            return True
-        self.state = self._idle
-        return False
-
-    # ------------------------------------------------------------------ blocks
-    def _block(self, line: Line) -> bool:
-        """pip's and uv's explanations; warnings that quote a whole message."""
-        text = line.text
-        if line.record or not self._more_block(text, line):
-            self._finish()
-            return False
-        if text:
-            self._add(text.strip() if self.kind == "installer" else text, line)
-        return True
-
-    def _more_block(self, text: str, line: Line) -> bool:
-        if (
-            HEADER.search(text)
-            or PROMPT.match(text)
-            or text.startswith(("ERROR: ", "WARNING: ", "error: ", "usage: ", "$ "))
-        ):
-            return False
-        if self.kind != "installer":
-            return self._more_message(text, line)
-        first = self.text[0]
-        if not text.strip():
-            self.blanks += 1
-            return self.blanks < 2 and "Cannot install" in first
-        if "Cannot install" in first:
-            self.blanks = 0
-            return not text.startswith("To fix this") and len(self.text) < 30
-        if FRAME.match(text) or text.strip() in ("[stderr]", "[stdout]"):
-            return False
-        return text.startswith(("   ", "╰", "├", "  ╰", "  ├", "  │", "\t")) and len(self.text) < 40
-
-    # ------------------------------------------------------------------ tracebacks
-    def _open_trace(self, line: Line, said: str) -> None:
-        if self.state == self._trace:
-            self._truncated()
-        said = said.strip(" |+│╭─\t*`'\"")
-        if said and not said.startswith("Exception Group"):
-            loud = "warning" if line.level == "W" else "error"
-            self._emit(loud, line, said)
-        self._forget()
-        self.head = line
-        self.begin = line.number
-        self.state = self._trace
-        self.group = "Exception Group Traceback" in line.text
+    def _foreign(self, line: Line) -> bool:
+        """A new logger record, where the traceback's own lines do not all carry one."""
+        return bool(line.record) and line.record != self.head.record and not line.perline
 
     def _trace(self, line: Line) -> bool:
-        text = line.text
-        if self.group:
-            text = GROUP_MARGIN.sub("", text, count=1) if GROUP_MARGIN.match(text) else text
-            if GROUP_RULE.match(line.text):
-                return True
-        if not text.strip():
+        if self.whole >= 0 and _GROUP_RULE.match(line.text):
+            return True
+        text = self._margin(line.text)
+        plain = text.lstrip()
+        if not plain:
             self.blanks += 1
             if self.blanks > 3:
                 self._truncated()
             return True
-        other = bool(line.record) and line.record != self.head.record
-        frame = FRAME.match(text) or (RICH_FRAME.match(text) if self.frames or ".py" in text else None)
-        if frame:
-            if other and not line.perline:
-                self._truncated()
-                return False
-            self.blanks = 0
-            self.indent = len(text) - len(text.lstrip())
-            if len(self.frames) < 400:
-                function = (frame["function"] or "").strip()
-                self.frames.append(Frame(frame["file"], int(frame["line"]), function, ""))
-            self.end = line.number
-            return True
-        if HEADER.search(text) or CHAIN.match(text):
+        if self._foreign(line) or "Traceback (most" in text or chain_marker(text):
             self._truncated()
             return False
-        if other and not line.perline:
-            self._truncated()
-            return False
-        if CARET.match(text) or ELISION.match(text):
+        if self._frame(text, line.number) or CARET.match(text) or ELISION.match(text):
             self.blanks = 0
             return True
-        bare = self._ending(text)
-        if bare:
-            frames, rank, time = self.frames, line.rank or self.head.rank, line.time or self.head.time
-            linked_group = self.group
-            self._open_message(line._replace(rank=rank, time=time), bare["type"], bare.string)
-            self.frames = frames
-            self.group = linked_group
+        depth = len(text) - len(plain)
+        end = self._ending(plain) if depth <= max(self.indent, 2) else None
+        if end:
+            self.open_message(self._headed(line), end, plain, self.frames)
             return True
-        depth = len(text) - len(text.lstrip())
         if self.frames and (depth > self.indent or (self.indent == 0 and not self.frames[-1].code and self.blanks < 2)):
             last = self.frames[-1]
             if len(last.code) < 300:
-                self.frames[-1] = last._replace(code=f"{last.code} {text.strip()}".strip()[:400])
-            self.blanks = 0
-            self.end = line.number
+                self.frames[-1] = last._replace(code=f"{last.code} {plain}".strip()[:400])
+            self.blanks, self.end = 0, line.number
             return True
-        if self.frames and text.startswith("assert "):
-            frames = self.frames
-            self._open_message(
-                line._replace(rank=line.rank or self.head.rank), "AssertionError", f"AssertionError: {text}"
-            )
-            self.frames = frames
+        if self.frames and text.startswith("assert "):  # the code line of a frame that was cut out
+            self.open_message(self._headed(line), "AssertionError", f"AssertionError: {text}", self.frames)
             return True
-        if not self.frames and depth and not other:
+        if not self.frames and depth:
             return True  # a frame that lost its "File" line
         self._truncated()
         return False
 
-    def _ending(self, text: str) -> re.Match[str] | None:
-        """The last line of a traceback stands left of the code lines, at or left of the ``File`` lines."""
-        plain = text.lstrip()
-        if len(text) - len(plain) > max(self.indent, 2):
-            return None
-        match = classify.exception(plain)
-        if match is None and self.frames:
-            match = re.match(r"(?P<type>KeyboardInterrupt|Exception|Error)(?::|$)(?P<message>.*)", plain)
-        return match
+    def _headed(self, line: Line) -> Line:
+        """The exception's line with what only the traceback's first line told: rank and time."""
+        return line._replace(
+            rank=line.rank or self.head.rank, time=line.time or self.head.time, record=line.record or "",
+        )  # fmt: skip
+
+    def _frame(self, text: str, number: int) -> bool:
+        found = frame_match(text)
+        if found is None and ".py" in text and " in " in text:
+            rich = _RICH_FRAME.match(text)
+            found = (rich["file"], int(rich["line"]), rich["function"]) if rich else None
+        if found is None:
+            return False
+        self.indent = len(text) - len(text.lstrip())
+        if len(self.frames) < FRAMES:
+            self.frames.append(Frame(*found, ""))
+        self.end = number
+        return True
+
+    def _ending(self, plain: str) -> str:
+        """The class named by a traceback's last line, or ``""``."""
+        match = classify.exception(plain) or (_TRACE_END.match(plain) if self.frames else None)
+        return match["type"] if match else ""
 
     # ------------------------------------------------------------------ messages
-    def _open_message(self, line: Line, kind: str, text: str) -> None:
-        group = self.group
-        self._forget()
-        self.group = group
-        self.head, self.type, self.end = line, kind.partition("(")[0], line.number
-        self.text = [text[:LINE_BYTES]]
-        self.size = len(self.text[0])
-        self.kernel = KERNEL_BLOCK in text
-        self.open = self.kernel or bool(OPEN.search(text.partition(":")[2][-200:]))
-        self.state = self._message
-
     def _message(self, line: Line) -> bool:
-        text = line.text
-        if self.group:
-            if GROUP_RULE.match(text):
-                self._finish()
-                self.state, self.group = self._between, True
-                return True
-            text = GROUP_MARGIN.sub("", text, count=1) if GROUP_MARGIN.match(text) else text
+        if self.whole >= 0 and _GROUP_RULE.match(line.text):
+            self._finish()
+            self.state = self._between
+            return True
+        text = self._margin(line.text)
         if line.record and not (line.perline and line.record == self.head.record):
             self._finish()
             return False
         if text in ('"""', "'''"):
-            if not self.text[0].partition(":")[2].strip() and len(self.text) == 1:
-                self.state = self._idle  # RemoteTraceback: only a frame round the traceback that follows
-                self._forget()
-                return True
-            self._finish()
+            if len(self.text) == 1 and not self.text[0].partition(":")[2].strip():
+                self._reset()  # RemoteTraceback: only a frame round the traceback that follows
+            else:
+                self._finish()
             return True
-        if not self._more_message(text, line):
-            wrapper = bool(FRAME.match(text)) and self.kind == "exception"
+        if not self._goes_on(text, line):
+            wraps = frame_match(text) is not None
             self._finish()
-            if wrapper:
-                self._wrap()
+            if wraps:  # Ray prints the wrapping exception first, then the traceback that it wraps
+                event = self.events[self.last]
+                if event.chain < 0:
+                    self.events[self.last] = event._replace(chain=next(self.chains), depth=1)
+                    self.wrapper = True
             return False
-        if text:
-            self._add(text, line)
+        if text.strip():
+            self.add(text, line)
         return True
 
     def _between(self, line: Line) -> bool:
-        """Between the exceptions of a group: their tracebacks may lack a header."""
-        text = GROUP_MARGIN.sub("", line.text, count=1)
-        if GROUP_RULE.match(line.text) or not text.strip():
+        """Between the exceptions of a group, of which some have no traceback."""
+        if _GROUP_RULE.match(line.text) or not line.text.strip(" |+"):
             return True
-        self.state = self._idle
-        return not self._inside_group(line, text)
-
-    def _inside_group(self, line: Line, text: str) -> bool:
-        margin = GROUP_MARGIN.match(line.text)
-        if not margin:
+        if not _GROUP_MARGIN.match(line.text):
+            self.close()
+            return False
+        text = self._margin(line.text)
+        plain = text.strip()
+        if "Traceback (most" in text:
+            self.open_trace(line)
             return True
-        self.linked = self.last >= 0
-        inner = line._replace(text=text)
-        if HEADER.search(text):
-            self._open_trace(inner, "")
-            self.group = True
-            return False
-        bare = classify.exception(text.strip())
-        if bare:
-            self._open_message(inner, bare["type"], text.strip())
-            self.group = True
-            return False
-        self.linked = False
+        end = classify.exception(plain)
+        if end:
+            self.open_message(line, end["type"], plain)
         return True
 
-    def _wrap(self) -> None:
-        """The exception just emitted wraps the traceback that follows it (Ray prints the wrapper first)."""
-        event = self.events[self.last]
-        if event.chain < 0:
-            self.events[self.last] = event._replace(chain=next(self.chains), depth=1)
-
-    def _more_message(self, text: str, line: Line) -> bool:
+    def _goes_on(self, text: str, line: Line) -> bool:
         """Whether a line continues the open message."""
         if not text.strip():
             self.blanks += 1
             return self.open and self.blanks < 2
         if self.blanks and not self.open:
             return False
-        if HEADER.search(text) or CHAIN.match(text) or FRAME.match(text) or PROMPT.match(text):
+        if "Traceback (most" in text or chain_marker(text) or frame_match(text) or PROMPT.match(text):
             return False
-        if text.startswith(("usage: ", "```")) or classify.PYTHON_WARNING.search(text) or ENVIRONMENT.match(text):
+        if text.startswith(("usage: ", "```")) or _REPORT.match(text) or line.style in ("glog", "nccl"):
+            return False
+        if "Warning: " in text and classify.PYTHON_WARNING.search(text):
             return False
         if self.kernel:
-            if self.bullets and not BULLET.match(text):
+            if self.bullets and not _BULLET.match(text):
                 return False
-            if text.startswith("Error details"):
-                self.bullets = True
-            self.blanks = 0
-            return True
-        indented = text[:1] in " \t"
-        if not indented and classify.exception(text):
-            return False
-        if line.style in ("glog", "nccl"):
-            return False
-        if not indented:
-            kind = classify.kind(line._replace(level=""))
-            if kind in ("exit", "nccl", "usage"):
+            self.bullets = self.bullets or text.startswith("Error details")
+        elif not text[:1].isspace():
+            if classify.exception(text) or classify.kind(line._replace(text=text, level="")) in (
+                "exit",
+                "nccl",
+                "usage",
+            ):
                 return False
         self.blanks = 0
         return True
 
-    def _add(self, text: str, line: Line) -> None:
+    def add(self, text: str, line: Line) -> None:
         """Append a continuation line, within bounds; a compiler's or launcher's line inside is an event as well."""
         self.end = line.number
-        if SKIPPED.match(text) or RAISED.match(text):
+        if stack_line(text):
             return
-        if self.kind == "exception" and self.type != "ImportError":
+        self.kernel = self.kernel or KERNEL_BLOCK in text
+        if not self.kernel and len(self.inner) < 20:
             kind = classify.kind(line._replace(text=text, level=""))
-            if kind in ("compiler", "exit") and len(self.inner) < 20:
+            if kind in ("compiler", "exit"):
                 self.inner.append(
                     Event(
-                        kind,
-                        text.strip()[:LINE_BYTES],
-                        line.number,
-                        0,
-                        line.rank,
-                        self.source,
-                        end=line.number,
+                        kind, text.strip()[:LINE_BYTES], line.number, 0, line.rank, self.source, end=line.number,
                         time=line.time,
                     )
-                )
+                )  # fmt: skip
         if len(self.text) >= MESSAGE_LINES or self.size >= MESSAGE_BYTES:
             return
         if len(text) > CONTINUED_BYTES:
             text = f"{text[: CONTINUED_BYTES - 200]} ... {text[-200:]}"
         self.text.append(text)
         self.size += len(text)
-        self.kernel = self.kernel or KERNEL_BLOCK in text
-        self.open = self.kernel or (self.open and (bool(OPEN.search(text)) or len(self.text) < 3))
+        self.open = self.kernel or (self.open and (bool(_OPEN.search(text)) or len(self.text) < 3))
