@@ -37,12 +37,7 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
     provider, state = "", "system"
     if kind in {"wheel", "cuda-major"}:
         provider = _provider(library, row, known)
-        if row.get("place"):
-            state = "present"
-        elif provider in have:
-            state = "file-gone"
-        else:
-            state = "absent"
+        state = "present" if row.get("place") else "file-gone" if provider in have else "absent"
     version = str(have[provider]["version"]) if provider in have else ""
     pin = damage.cure(provider, version, known, facts) if provider and (version or provider in known.pins) else ""
     package = known_libraries.system_package(library) if kind == "system" else {}
@@ -80,12 +75,20 @@ def _kind(library: str, row: Row, facts: Facts) -> str:
 
 def _provider(library: str, row: Row, known: Table) -> str:
     """The distribution that ships the library for the torch that belongs here: by RECORD, else by the pins."""
+    if row.get("recorded_by"):
+        return str(row["recorded_by"])
     family = known_libraries.family(library)
-    suffixed = re.compile(re.escape(family) + r"(?:-cu\d+)?")
-    for name in known.pins if family else ():
-        if suffixed.fullmatch(name):
+    suffixed = re.compile(re.escape(family) + r"(?:-cu(\d+))?")
+    asked = CUDA_VERSIONED.fullmatch(library)
+    for name, need in known.pins.items() if family else ():
+        match = suffixed.fullmatch(name)
+        if match is None:
+            continue
+        # Wheels of CUDA 13 carry no suffix: their version tells the major.
+        major = match[1] or need.specifier.lstrip("=~<> ").partition(".")[0]
+        if asked is None or not need.specifier or major == asked[1]:
             return name
-    return str(row.get("recorded_by") or "") or (family if not family.startswith("nvidia-") else "")
+    return family if family and not family.startswith("nvidia-") else ""
 
 
 def _corrupt(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:

@@ -267,7 +267,9 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
     for candidate, need in known.pins.items():
         if suffixed.fullmatch(candidate):
             return need.pin
-    if name in {"flashinfer-jit-cache", "flashinfer-cubin"}:
+    if name == "flashinfer-jit-cache":
+        # SGLang never pins it; it has to be of flashinfer-python's version. A cubin wheel that is not pinned has no
+        # release for every flashinfer-python: it is to be removed.
         base = known.pins.get("flashinfer-python")
         return f"{name}=={base.exact}" if base is not None and base.exact else None
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from sgldoctor.derive import damage, needs
-from sgldoctor.derive.needs import KERNELS, Need, Table, installed, pin, satisfies
+from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin, satisfies
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
 from sgldoctor.knowledge import releases
@@ -151,7 +151,7 @@ def _flashinfer(facts: Facts, known: Table, have: dict[str, Row]) -> list[Row]:
         if need is not None and not satisfies(version, need.specifier):
             cure = need.pin
         else:
-            cure = pinned.pin if pinned is not None else f"{other}=={version.partition('+')[0]}"
+            cure = look_up(other, known, facts) or ""
         rows.append(
             {
                 "python": version,
@@ -291,14 +291,15 @@ def _tolerated(need: Need, version: str) -> tuple[bool, str]:
     """
     if need.by != "torch" or not need.exact:
         return False, ""
+    eras = []
     for era, pinned in releases.image_pins(need.name):
         try:
             newer = releases.compare(version, need.exact) > 0 and releases.compare(pinned, need.exact) > 0
         except ValueError:
             continue
         if newer and version.partition(".")[0] == need.exact.partition(".")[0]:
-            return True, f"SGLang's own image of {era} installs {need.name} {pinned} over torch's pin"
-    return False, ""
+            eras.append(f"{pinned} in the image of {era}")
+    return bool(eras), f"SGLang's own images install {need.name} over torch's pin: {', '.join(eras)}" if eras else ""
 
 
 def _mixed(known: Table, have: dict[str, Row]) -> list[Row]:

@@ -138,7 +138,7 @@ def short(target: Target, path: str) -> str:
 
 
 def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findings) -> None:
-    """The libraries of torch itself against NVIDIA's wheels: a wheel of another release loads and then lacks a function."""
+    """The libraries of torch itself against NVIDIA's wheels: one of another release loads, and then lacks a function."""
     nodes = {node.elf: node for node in process.loaded.values()}
     folder = f"{torch.site}/torch/lib/"
     for node in nodes.values():
@@ -160,10 +160,10 @@ def _extension(
 
 
 def _note(found: Findings, owners: Owners, path: str, lacking: list[symbols.Undefined], process: Process) -> None:
+    needed = process.loaded[os.path.basename(path)].elf.needed if lacking else ()
     for group in lacking:
-        provider = next((node for name, node in process.loaded.items() if name.startswith(group.library + ".so")), None)
+        provider = _exporter(group.library, needed, process)
         if provider is None:
-            # The library itself is missing, which is reported as such.
             continue
         owner = owners.of(path)
         source = owners.of(provider.path)
@@ -184,6 +184,14 @@ def _note(found: Findings, owners: Owners, path: str, lacking: list[symbols.Unde
             }
         else:
             row["count"] = max(row["count"], len(group.names))
+
+
+def _exporter(stem: str, needed: tuple[str, ...], process: Process) -> Node | None:
+    """The loaded library that should export a symbol; None where it is missing itself, which is reported as such."""
+    asked = [name for name in needed if name.startswith(stem + ".so")]
+    for name in asked:
+        return process.loaded.get(name)
+    return next((node for name, node in process.loaded.items() if name.startswith(stem + ".so")), None)
 
 
 def _damaged(process: Process, target: Target, facts: Facts, found: Findings) -> None:
