@@ -1,0 +1,70 @@
+"""The effective arguments of a launch line: what it gives, else the release's declared default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sgldoctor.derive.arguments import whole
+from sgldoctor.facts import Facts
+from sgldoctor.knowledge import flags
+from sgldoctor.knowledge.flags import Flag
+
+
+class Settings(NamedTuple):
+    """Values by canonical flag; one that is given but not known is None in ``values``."""
+
+    values: Mapping[str, str | None]
+    flags: Mapping[str, Flag]
+    release: str
+
+    def given(self, flag: str) -> bool:
+        """Whether the line has the flag."""
+        return flag in self.values
+
+    def unsure(self, flag: str) -> bool:
+        """Whether the line has the flag with a value that is not known."""
+        return flag in self.values and self.values[flag] is None
+
+    def on(self, flag: str) -> bool:
+        """Whether a switch is set."""
+        return flag in self.values and self.values[flag] not in ("False", "false")
+
+    def text(self, flag: str) -> str:
+        """The value as text, ``""`` where it is neither given nor declared, or not known."""
+        if flag in self.values:
+            return self.values[flag] or ""
+        default = self.flags[flag].default if flag in self.flags else None
+        return default if isinstance(default, str) else ""
+
+    def number(self, flag: str) -> int | None:
+        """The value as a whole number; None where it is not known, not declared or no number."""
+        if flag in self.values:
+            value = self.values[flag]
+            return whole(value) if value is not None else None
+        default = self.flags[flag].default if flag in self.flags else None
+        return default if isinstance(default, int) and not isinstance(default, bool) else None
+
+    def real(self, flag: str) -> float | None:
+        """The value as a number; None where it is not known, not declared or no number."""
+        if flag in self.values:
+            try:
+                return float(self.values[flag] or "")
+            except ValueError:
+                return None
+        default = self.flags[flag].default if flag in self.flags else None
+        return float(default) if isinstance(default, (int, float)) and not isinstance(default, bool) else None
+
+
+def read(facts: Facts) -> Settings:
+    """The settings of the line in ``launch.option``, with the defaults of the release in ``sglang``."""
+    values: dict[str, str | None] = {}
+    for row in facts.rows("launch.option"):
+        # argparse keeps the last of several.
+        flag = str(row["flag"])
+        values[flags.canonical(flag) or flags.by_dest(flag[2:].replace("-", "_")) or flag] = (
+            str(row.get("value", "")) if row.get("known", True) else None
+        )
+    judged = flags.judges(facts.value("sglang", "version") or None)
+    by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}
+    return Settings(values, by_flag, judged.release)
