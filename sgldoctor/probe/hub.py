@@ -117,7 +117,7 @@ def missing(target: Target, snapshot: str) -> str:
         try:
             table = json.loads(text or "")["weight_map"]
             shards = {value for value in table.values() if isinstance(value, str)}
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             return f"{index} cannot be read"
         absent += sorted(shard for shard in shards if shard not in entries or shard in dangling)
         if absent:

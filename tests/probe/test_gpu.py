@@ -10,7 +10,9 @@ from sgldoctor.probe.gpu import gpus, proc_gpus
 from tests.probe.machine import lay, library, needs_gcc, target
 
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (dvs-builder@U22)  Tue\n"
-CLOSED = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: gcc 12\n"
+CLOSED = (
+    "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version: gcc 12\n"
+)
 
 # The few NVML calls that say enough; all others are absent, as in a driver older than pynvml.
 NVML = r"""
@@ -142,7 +144,7 @@ def test_the_child_sees_the_targets_devices_and_no_python_of_it(tmp_path: Path) 
     """CUDA_VISIBLE_DEVICES reaches the child; PYTHONPATH and PYTHONSTARTUP of a sick environment do not."""
     lay(tmp_path / "evil", {"json.py": "raise SystemExit(3)", "sitecustomize.py": "raise SystemExit(4)"})
     library(tmp_path, "libnvidia-ml.so.1", NVML % {"init": ""})
-    body = 'const char *v = getenv("CUDA_VISIBLE_DEVICES"); return v && v[0] == \'7\' ? 100 : 0;'
+    body = "const char *v = getenv(\"CUDA_VISIBLE_DEVICES\"); return v && v[0] == '7' ? 100 : 0;"
     library(tmp_path, "libcuda.so.1", CUDA % {"init": body})
     environ = {
         "PATH": os.environ["PATH"],
