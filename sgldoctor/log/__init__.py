@@ -16,6 +16,7 @@ from sgldoctor.log.document import clean
 from sgldoctor.log.event import Event
 from sgldoctor.log.events import events
 from sgldoctor.log.pasted import collect
+from sgldoctor.log.search import select
 
 __all__ = ["Event", "Reading", "read"]
 
@@ -42,12 +43,11 @@ def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | No
     found: list[Event] = []
     chains = itertools.count()
     for path in paths:
-        data = b"".join(blocks(path, stdin=stdin))
-        text = data.decode("utf-8", "backslashreplace")
-        numbered = list(enumerate(text.split("\n"), 1))
-        lines = clean(numbered)
+        selection = select(blocks(path, stdin=stdin), anchors)
+        lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)
         found += [event._replace(order=len(found) + order) for order, event in enumerate(of_file)]
-        facts.put("log", {"name": path, "lines": data.count(b"\n"), "bytes": len(data), "truncated": False}, "log")
+        row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
+        facts.put("log", row, "log")
     return Reading(found, facts)

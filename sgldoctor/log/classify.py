@@ -168,6 +168,10 @@ _HEADLESS_GLOG = lazy(r"^[\w-]{2,80}\.(?:cpp|cc|cu|h|hpp):\d{1,5}\] ")
 _UCX = lazy(r"\bUCX +([A-Z]+)\b")
 
 
+FORM_BYTES = 1000
+"""How much of a line is looked at for its form."""
+
+
 def exception(text: str) -> re.Match[str] | None:
     """The match of an exception's last line at the start of ``text``, or None; a lone ``Error:`` is none."""
     match = BARE.match(text)
@@ -187,7 +191,7 @@ def _is(form: Form, text: str) -> bool:
 
 def kind(line: Line) -> str:
     """One of :data:`sgldoctor.log.event.KINDS` but ``exception``, for a line that no traceback claims."""
-    text, level = line.text, line.level
+    text, level = line.text[:FORM_BYTES], line.level
     if "NCCL WARN" in text:
         return "nccl"
     if line.style == "nccl":

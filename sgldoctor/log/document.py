@@ -6,6 +6,7 @@ or with the newest line first; all of that is undone here, with the original lin
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from sgldoctor.log.classify import exception
@@ -20,12 +21,29 @@ _FENCE = lazy(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
 _STARTS_ANEW = lazy(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
 
 
-def clean(raw: Sequence[tuple[int, str]]) -> list[Line]:
-    """Turn ``(number, text)`` pairs of one passage into cleaned lines."""
-    texts = [(number, shown) for number, text in raw for shown in scrub(text) if not _FENCE.match(shown)]
-    texts = _dedent(_undouble(_unwrap(texts)))
+def clean(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
+    """Turn ``(number, bytes)`` pairs into cleaned lines; where numbers jump, the next line is marked by ``gap``."""
     lines: list[Line] = []
-    for number, text in texts:
+    begin = 0
+    for index in range(1, len(raw) + 1):
+        if index == len(raw) or raw[index][0] > raw[index - 1][0] + 1:
+            passage = _passage(raw[begin:index])
+            if begin and passage:
+                passage[0] = passage[0]._replace(gap=True)
+            lines += passage
+            begin = index
+    return lines
+
+
+def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
+    shown = [
+        (number, text)
+        for number, data in raw
+        for text in scrub(data.decode("utf-8", "backslashreplace"))
+        if not _FENCE.match(text)
+    ]
+    lines: list[Line] = []
+    for number, text in _dedent(_undouble(_unwrap(shown))):
         line = peel(text, number)
         lines += split_glued(line) if "[20" in line.text else [line]
     if newest_first(lines):
@@ -66,7 +84,7 @@ def _undouble(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
         return texts
     blank = [not peel(text, 0).text for _, text in texts[:400]]
     written = len(blank) - sum(blank)
-    followed = sum(1 for here, after in zip(blank, blank[1:]) if not here and after)
+    followed = sum(1 for here, after in itertools.pairwise(blank) if not here and after)
     if written < 4 or followed < 0.85 * (written - 1):
         return texts
     return [(number, text) for number, text in texts if text.strip() and peel(text, 0).text]
