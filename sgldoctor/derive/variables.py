@@ -154,10 +154,12 @@ def _read_itself(name: str, at: int, says: tuple[str, ...]) -> Verdict:
             return Verdict(kind, True, one.new, transform, says, note)
         return Verdict("removed", True, "", SAME, says, f"SGLang {release} warns of it and nothing replaces it.")
     other = prefixed(name)
-    if other and not reads(other, at):
-        note = f"SGLang {release} reads {name}, and never {other}: obeying its warning would turn the setting off."
-        return Verdict("misadvised", True, "", SAME, says, f"{note} Leave it as it is.")
-    return Verdict("renamed", True, other, SAME, says, f"SGLang {release} reads both names.") if other else nothing
+    if not other:
+        return nothing
+    # The copy goes from old to new only: whoever sets the new name alone is not heard where the old one is read.
+    some = f"reads {name} and {other} in different places" if reads(other, at) else f"reads {name}, and never {other}"
+    note = f"SGLang {release} {some}: obeying its warning would turn the setting off. Leave it as it is."
+    return Verdict("misadvised", True, "", SAME, says, note)
 
 
 def _elsewhere(name: str, best: str, transform: Transform, at: int, says: tuple[str, ...]) -> Verdict:
