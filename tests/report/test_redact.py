@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sgldoctor.report.redact import REDACTED, redact, redact_value, secret
+
+CONTEXTS = [
+    "HF_TOKEN={}",
+    "export HF_TOKEN={}",
+    'export OPENAI_API_KEY="{}"',
+    "ENV HUGGING_FACE_HUB_TOKEN {}",
+    "-e WANDB_API_KEY={} -e X=1",
+    "AWS_SECRET_ACCESS_KEY={}",
+    "REDIS_AUTH={}",
+    "DB_PASSWORD: {}",
+    "server_args=ServerArgs(model_path='m', api_key='{}', tp_size=8)",
+    'ServerArgs(api_key="{}", admin_api_key=None)',
+    "admin_api_key='{}', ssl_keyfile='/k.pem'",
+    "ssl_keyfile_password='{}', ssl_ca_certs=None",
+    "{{'api_key': '{}', 'x': 1}}",
+    '{{"password": "{}"}}',
+    '"{{\\"api_key\\": \\"{}\\", \\"n\\": 1}}"',
+    "api_key='{}",  # cut at the end of the line
+    "python -m sglang.launch_server --api-key {} --tp 8",
+    "python -m sglang.launch_server --api-key={} --tp 8",
+    "--admin-api-key {}",
+    "--hf-token '{}'",
+    "Authorization: Bearer {}",
+    "curl -H 'Authorization: Bearer {}' http://x/v1",
+    "'authorization': 'Bearer {}'",
+    "headers={{'X-Api-Key': '{}'}}",
+    "Proxy-Authorization: Basic {}",
+    "Cookie: session={}; other=1",
+    "https://user:{}@registry.example.org/simple",
+    "http_proxy=http://{}@proxy:3128",
+    "postgres://u:{}@db/x?sslmode=off",
+    "https://h/x?access_token={}&page=2",
+    "https://bucket.s3.amazonaws.com/f?X-Amz-Signature={}",
+    "client_secret: {}",
+    "passphrase = {}",
+    "credentials={}",
+    "hf auth login --token {}",
+]
+ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+# What a secret looks like: no word, no number.
+SECRETS = (
+    st.text(ALPHABET, min_size=10, max_size=64)
+    .map(lambda text: f"z{text.strip('.-_')}9Q")
+    .filter(lambda text: len(text) >= 10)
+)
+TOKENS = st.one_of(
+    st.text("abcdefghijkXYZ0189", min_size=34, max_size=34).map("hf_{}".format),
+    st.text("abcdefghijkXYZ0189", min_size=40, max_size=48).map("sk-proj-{}".format),
+    st.text("abcdefghijkXYZ0189", min_size=36, max_size=36).map("ghp_{}".format),
+    st.text("ABCDEFGHIJKL0189", min_size=16, max_size=16).map("AKIA{}".format),
+    st.text("abcdefghijkXYZ0189_-", min_size=35, max_size=35).map("AIza{}".format),
+    st.tuples(*[st.text("abcXYZ019_-", min_size=20, max_size=60)] * 3).map(lambda p: f"eyJ{p[0]}.{p[1]}.{p[2]}"),
+)
+AROUND = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\\'\""), max_size=30)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@given(secret_=SECRETS)
+def test_a_planted_secret_never_survives(context: str, secret_: str) -> None:
+    shown = redact(f"before\n{context.format(secret_)}\nafter\n")
+    assert secret_ not in shown
+    assert REDACTED in shown
+    assert (shown.splitlines()[0], shown.splitlines()[-1], shown.count("\n")) == ("before", "after", 3)
+
+
+@given(token=TOKENS, before=AROUND, after=AROUND)
+def test_a_known_shape_is_found_anywhere(token: str, before: str, after: str) -> None:
+    """Whatever is printed beside it, as long as it stands apart."""
+    assert token not in redact(f"{before} {token} {after}")
+
+
+@given(st.lists(st.sampled_from(CONTEXTS), min_size=1, max_size=6), SECRETS)
+def test_several_contexts_in_one_text(contexts: list[str], secret_: str) -> None:
+    assert secret_ not in redact("\n".join(context.format(secret_) for context in contexts))
+
+
+@given(st.text(max_size=400))
+def test_lines_stay_lines_and_a_second_pass_changes_nothing_more(text: str) -> None:
+    once = redact(text)
+    assert once.count("\n") == text.count("\n")
+    assert redact(once) == once
+
+
+HARMLESS = [
+    "Prefill batch. #new-seq: 1, #new-token: 7, #cached-token: 0, full token usage: 0.00, #queue-req: 0",
+    "max_total_num_tokens=1048576, chunked_prefill_size=8192, eos_token='</s>', pad_token=None, api_key=None",
+    "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK=2048 TOKENIZERS_PARALLELISM=false",
+    "tokenizer_path='/models/Qwen', tokenizer_mode='auto', skip_tokenizer_init=False",
+    "KeyError: 'model.layers.0.mlp.gate_proj.weight'",
+    "tiktoken==0.7.0  # basic authentication is not supported",
+    "  [--api-key API_KEY] [--admin-api-key ADMIN_API_KEY] [--bucket-time-to-first-token BUCKET_TIME_TO_FIRST_TOKEN]",
+    "You are trying to access a gated repo. HF token: missing",
+    "ImportError: undefined symbol: _ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib",
+    'File "/opt/venv/lib/python3.11/site-packages/sglang/srt/managers/tokenizer_manager.py", line 10, in init_tokenizer',
+    "git clone https://github.com/sgl-project/sglang.git && pip install user@host",
+    "ssl_keyfile_password=None, ssl_keyfile=None, admin_api_key=None",
+    "RuntimeError: The size of tensor a (128) must match the size of tensor b (64), key: value",
+]
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_what_tells_the_fault_stays(line: str) -> None:
+    assert redact(line) == line
+
+
+def test_a_private_key_is_cut_line_by_line() -> None:
+    body = "MIIEowIBAAKCAQEA7bq0hVzD" * 2
+    head, tail = "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----"
+    text = f"x\n{head}\nProc-Type: 4,ENCRYPTED\n\n{body}\n{body}=\n{tail}\ny\n"
+    shown = redact(text)
+    assert body not in shown
+    assert shown.count("\n") == text.count("\n")
+    assert shown.endswith("-----END RSA PRIVATE KEY-----\ny\n")
+
+
+def test_a_cut_private_key_hides_the_key_and_spares_the_rest() -> None:
+    body = "MIIEowIBAAKCAQEA7bq0hVzD" * 3
+    shown = redact(f"-----BEGIN PRIVATE KEY-----\n{body}\nTraceback (most recent call last):\n")
+    assert body not in shown
+    assert "Traceback" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("HF_TOKEN", "short", True),
+        ("HF_TOKEN", "", False),
+        ("HF_TOKEN_PATH", "/root/.cache/token", True),
+        ("ADMIN_API_KEY", "12345678", True),
+        ("DB_PASSWORD", "1", True),
+        ("AWS_SECRET_ACCESS_KEY", "x", True),
+        ("SGLANG_NIXL_EP_NUM_MAX_DISPATCH_TOKENS_PER_RANK", "2048", False),
+        ("SGLANG_X_TOKENS", "abc", True),
+        ("TOKENIZERS_PARALLELISM", "false", False),
+        ("TOKENIZER_PATH", "/models/x", False),
+        ("NCCL_SOCKET_IFNAME", "eth0", False),
+        ("GIT_AUTHOR_NAME", "somebody", False),
+    ],
+)
+def test_variables(name: str, value: str, hidden: bool) -> None:
+    assert secret(name, value) is hidden
+    assert redact_value(name, value) == (REDACTED if hidden else value)
+
+
+@given(st.sampled_from(["HF_TOKEN", "MY_KEY", "X_SECRET", "PASSWORD", "GH_AUTH_TOKEN"]), SECRETS)
+def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) -> None:
+    assert value not in redact_value(name, value)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "token=", "api_key", "://", "x@", "password='", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "KEY_",
+        "ENV KEY ", "--", "?token", "https://a:", "a_", "Authorization: ", '\\"', "hf_", "sk-", "key=\\", "=", " ",
+        "https://u:p@h ",
+    ],
+)  # fmt: skip
+def test_time_is_linear(unit: str) -> None:
+    """Twice the text may not take four times as long; short runs are noise and pass."""
+
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        best = 9e9
+        for _ in range(2):
+            begin = time.perf_counter()
+            redact(text)
+            best = min(best, time.perf_counter() - begin)
+        return best
+
+    small, large = seconds(60_000), seconds(240_000)
+    assert large < 0.1 or large < 9 * small
+    assert large < 3
+
+
+def test_a_line_of_a_megabyte() -> None:
+    begin = time.perf_counter()
+    redact("x" * 1_000_000 + " token=" + "y" * 1_000_000)
+    assert time.perf_counter() - begin < 3
+
+
+@settings(max_examples=30)
+@given(st.binary(max_size=300))
+def test_any_bytes(data: bytes) -> None:
+    assert isinstance(redact(data.decode("utf-8", "surrogateescape")), str)
+
+
+def test_shapes_in_the_middle_of_a_line_keep_the_rest() -> None:
+    line = "error with hf_abcdefghijklmnopqrstuvwxyz0123 while loading"
+    assert re.fullmatch(r"error with <redacted> while loading", redact(line))
