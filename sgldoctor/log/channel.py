@@ -197,7 +197,7 @@ class Channel:
         if conflict:
             ends = ends or text.startswith(("To fix this", "ERROR: ", "error: "))
         else:
-            ends = ends or not text.startswith(("   ", "╰", "├", "  ╰", "  ├", "  │", "\t"))
+            ends = ends or not text.startswith(("   ", "╰", "├", "  ╰", "  ├", "  │", "  Caused by", "\t"))
             ends = ends or text.strip() in ("[stderr]", "[stdout]")
         if ends or len(self.text) > 40:
             self._flush()

@@ -153,12 +153,12 @@ LOUD = (
     Form("error", _SOURCES, lazy(rf"^{_SOURCE}(?::[\w:~<>]{{1,120}})?:\d+:? \S")),
     Form(
         "error",
-        ("rror", "atal", "ERROR", "FATAL", "CRITICAL", "xception", "non-zero", "E: ", "!!!", "Failed: "),
+        ("rror", "atal", "ERROR", "FATAL", "CRITICAL", "xception", "non-zero", "E: ", "!!!", "Failed: ", "NVRM"),
         lazy(
             r"^\W{0,4}(?:[\w'\"./()+-]{1,80}:? ){0,3}(?:error|Error|ERROR|fatal|FATAL|Fatal|CRITICAL|Errors)\b"
             r"(?!-| messages?\b)(?:[^\w=]|$)(?!\s*0\b)"
             r"|\bhit an exception\b|^Exception (?:in thread|in ASGI|occurred|raised)|\bnon-zero status: |^E: \S|^!!! "
-            r"|^(?:\[[\w .-]{1,40}\] ?)?(?:ERROR|FATAL|CRITICAL)\b|^Failed: "
+            r"|^(?:\[[\w .-]{1,40}\] ?)?(?:ERROR|FATAL|CRITICAL)\b|^Failed: |\bNVRM: Xid|[a-z](?:Error|Exception): \S"
         ),
     ),
 )

@@ -75,6 +75,9 @@ def _joins(before: str, text: str, sure: bool) -> bool:
     """Whether ``text`` is the rest of ``before``; one full line alone proves little, so a word must be broken there."""
     if not text or _STARTS_ANEW.match(text) or exception(text):
         return False
+    other = peel(text, 0)
+    if other.record or other.time or other.channel:
+        return False
     return sure or (before[-1].isalpha() and text[0].isalpha() and text[0].islower())
 
 

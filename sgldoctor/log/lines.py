@@ -111,6 +111,8 @@ def scrub(text: str) -> list[str]:
     if "[repeated " in text:
         text = _REPEATED.sub("", text)
     text = text.rstrip()
+    if text.startswith("{") and text.endswith("}"):
+        text = _json_log(text)
     if "Traceback (most" in text and len(text) > 60:
         return _one_line_traceback(text)
     if "%" in text:
@@ -118,6 +120,14 @@ def scrub(text: str) -> list[str]:
         if done and done.end() < len(text) and text[done.end() :].strip(" ,\t"):
             return [text[: done.end()], text[done.end() :].lstrip(" ,")]
     return [text]
+
+
+def _json_log(text: str) -> str:
+    r"""The message of a JSON log line, such as Docker's own files hold; ``\n`` at its end is dropped, others stay escaped."""
+    match = _JSON_LOG.search(text)
+    if match is None or not text.startswith(('{"log"', '{"time', '{"level', '{"msg', '{"message', '{"ts', '{"stream')):
+        return text
+    return match["text"].removesuffix("\\n").replace('\\"', '"').replace("\\t", "\t").replace("\\u001b", "")
 
 
 def _one_line_traceback(text: str) -> list[str]:
@@ -142,6 +152,7 @@ def _one_line_traceback(text: str) -> list[str]:
     return lines
 
 
+_JSON_LOG = lazy(r'"(?:log|msg|message)": ?"(?P<text>(?:[^"\\]|\\.)*)"')
 _NO_LEVEL = (None, "")
 _QUOTE = lazy(r"(?:> ?){1,3}(?!>)")
 

@@ -136,6 +136,8 @@ class Tracebacks:
         if name == "AssertionError" and text.rstrip(": ").endswith(name) and self.frames and self.frames[-1].code:
             text = f"{text.rstrip(': ')}: {self.frames[-1].code}"
         chain, depth = self._place()
+        if depth > 0 and not self.head.rank and self.last >= 0 and self.events[self.last].chain == chain:
+            self.head = self.head._replace(rank=self.events[self.last].rank)  # only the first of a chain is prefixed
         kind = "warning" if self.ignored else "exception"
         self.ignored = False
         self.events.append(
@@ -258,7 +260,8 @@ class Tracebacks:
             self.state = self._between
             return True
         text = self._margin(line.text)
-        if line.record and not (line.perline and line.record == self.head.record):
+        own = line.perline and line.record == self.head.record
+        if (line.record and not own) or (self.head.perline and self.frames and not own):
             self._finish()
             return False
         if text in ('"""', "'''"):
@@ -314,15 +317,18 @@ class Tracebacks:
             if self.bullets and not _BULLET.match(text):
                 return False
             self.bullets = self.bullets or text.startswith("Error details")
-        elif not text[:1].isspace():
-            if classify.exception(text) or classify.kind(line._replace(text=text, level="")) in (
-                "exit",
-                "nccl",
-                "usage",
-            ):
-                return False
+        elif not text[:1].isspace() and self._another(text, line):
+            return False
         self.blanks = 0
         return True
+
+    @staticmethod
+    def _another(text: str, line: Line) -> bool:
+        """Whether an event of its own stands there: another exception, be it as an item of a list, or a death."""
+        bullet = _BULLET.match(text)
+        if classify.exception((text[bullet.end() :] if bullet else text).strip("` ")):
+            return True
+        return classify.kind(line._replace(text=text, level="")) in ("exit", "nccl", "usage")
 
     def add(self, text: str, line: Line) -> None:
         """Append a continuation line, within bounds; a compiler's or launcher's line inside is an event as well."""
