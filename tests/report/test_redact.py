@@ -101,7 +101,7 @@ HARMLESS = [
     "  [--api-key API_KEY] [--admin-api-key ADMIN_API_KEY] [--bucket-time-to-first-token BUCKET_TIME_TO_FIRST_TOKEN]",
     "You are trying to access a gated repo. HF token: missing",
     "ImportError: undefined symbol: _ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib",
-    'File "/opt/venv/lib/python3.11/site-packages/sglang/srt/managers/tokenizer_manager.py", line 10, in init_tokenizer',
+    'File "/opt/lib/python3.11/site-packages/sglang/srt/managers/tokenizer_manager.py", line 10, in init_tokenizer',
     "git clone https://github.com/sgl-project/sglang.git && pip install user@host",
     "ssl_keyfile_password=None, ssl_keyfile=None, admin_api_key=None",
     "RuntimeError: The size of tensor a (128) must match the size of tensor b (64), key: value",
