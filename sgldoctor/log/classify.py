@@ -130,6 +130,12 @@ WARNING = Form(
         r"|\bWarning: WARNING: |^(?:/\S+:\d+: )?\w*DeprecationWarning|\bis deprecated\b"
     ),
 )
+SHELL = lazy(
+    r"^(?:\S{0,200}/)?(?:ba|da|z|k|a)?sh: (?:line )?(?:\d+: )?.{0,300}"
+    r"(?:not found|No such file|Permission denied|cannot execute)"
+    r"|^\S{1,200}: (?:line )?\d+: .{0,200}: (?:command )?not found$|: command not found$"
+)
+"""A shell that cannot start a program."""
 LOUD = (
     Form(
         "error",
@@ -140,15 +146,7 @@ LOUD = (
             r"|^\{.{0,200}['\"](?:type|code)['\"]: ?['\"]?(?:BadRequestError|InternalServerError|[45]\d\d)\b"
         ),
     ),
-    Form(
-        "error",
-        ("not found", "No such file", "Permission denied", "cannot execute"),
-        lazy(
-            r"^(?:\S{0,200}/)?(?:ba|da|z|k|a)?sh: (?:line )?(?:\d+: )?.{0,300}"
-            r"(?:not found|No such file|Permission denied|cannot execute)"
-            r"|^\S{1,200}: (?:line )?\d+: .{0,200}: (?:command )?not found$|: command not found$"
-        ),
-    ),
+    Form("error", ("not found", "No such file", "Permission denied", "cannot execute"), SHELL),
     # a C or C++ source place before a message: NVSHMEM, CUDA asserts, gloo
     Form("error", _SOURCES, lazy(rf"^{_SOURCE}(?::[\w:~<>]{{1,120}})?:\d+:? \S")),
     Form(

@@ -48,22 +48,8 @@ _PLATFORM_GLIBC = lazy(r"glibc[- ]?(?P<version>2\.\d{1,3})\b")
 
 _ALIASES = {"zmq": "pyzmq", "multipart": "python-multipart", "pil": "pillow", "yaml": "pyyaml"}
 """Import names under which old releases of check_env listed distributions."""
-_NOT_PACKAGES = {
-    "python",
-    "nvcc",
-    "cuda",
-    "line",
-    "name",
-    "version",
-    "port",
-    "rank",
-    "error",
-    "release",
-    "exit",
-    "size",
-    "tp",
-    "host",
-}
+_CHECK_ENV = ("CUDA available", "CUDA_HOME", "NVCC", "CUDA Driver Version", "CUDA Driver Versions", "PyTorch")
+"""Keys of ``sglang.check_env``, after which it lists packages; collect_env has others, and numbers of the CPU."""
 
 
 def collect(lines: Sequence[Line], paste: Paste) -> None:
@@ -92,10 +78,10 @@ def collect(lines: Sequence[Line], paste: Paste) -> None:
             _listed(text, line.number, paste)
         key = _KEY.match(text) if ":" in text else None
         if key and _reported(key["key"].strip().lower(), key["value"].strip(), line.number, paste):
-            near = index
+            near = index if key["key"] in _CHECK_ENV else near
         elif key and index - near < BLOCK_LINES:
             name, value = key["key"].strip(), key["value"].strip()
-            if _NAME.match(name) and _IS_VERSION.match(value) and name.lower() not in _NOT_PACKAGES:
+            if _NAME.match(name) and name == name.lower() and "." in value and _IS_VERSION.match(value):
                 paste.package(_ALIASES.get(name, name), value, line.number)
                 near = index
         if key and key["key"] == "Name" and _NAME.match(key["value"]):

@@ -338,7 +338,7 @@ class Tracebacks:
         self.kernel = self.kernel or KERNEL_BLOCK in text
         if not self.kernel and len(self.inner) < 20:
             kind = classify.kind(line._replace(text=text, level=""))
-            if kind in ("compiler", "exit"):
+            if kind in ("compiler", "exit") or (kind == "error" and classify.SHELL.search(text)):
                 self.inner.append(
                     Event(
                         kind, text.strip()[:LINE_BYTES], line.number, 0, line.rank, self.source, end=line.number,
