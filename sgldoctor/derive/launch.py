@@ -6,6 +6,7 @@ from sgldoctor.derive.arguments import DASHES, Argument, Fault, Reading, read
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Judges
+from sgldoctor.knowledge.releases import load
 from sgldoctor.launch import facts_of
 
 # What stays refused in a release newer than all that are known: later releases add flags and choices.
@@ -55,8 +56,9 @@ def _judge(out: Facts, facts: Facts, line: Facts, number: int | None) -> None:
     reading = read(arguments, flags.table(judged.release), positional_model=serve)
     if not facts.known("launch.option") and not out.known("launch.option"):
         out.put("launch.option", _options(reading, arguments, serve=serve), "derived")
-    if kind not in ("", "auto", "llm"):
-        out.put_unknown("launch options", f"--model-type {kind} has options of its own, which are not known here")
+    if kind not in ("", "auto", "llm") or (serve and _diffusion(reading)):
+        kind = "diffusion" if kind in ("", "auto", "llm") else kind
+        out.put_unknown("launch options", f"a {kind} model is served, with options of its own, which are not judged")
         return
     # The router takes options of its own beside the server's.
     open_ended = ("unknown", "ambiguous", "stray", "required") if entry == "router" else ()
@@ -90,6 +92,12 @@ def _model_type(arguments: list[Argument]) -> tuple[str, list[Argument]]:
         if argument.text.startswith("--model-type="):
             return argument.text.partition("=")[2], arguments[:at] + arguments[at + 1 :]
     return "", arguments
+
+
+def _diffusion(reading: Reading) -> bool:
+    """Whether options are given that only the server of diffusion models has: ``sglang serve`` looks at the model."""
+    unknown = {fault.given for fault in reading.faults if fault.kind == "unknown"}
+    return bool(unknown) and not unknown.isdisjoint(load("diffusion-flags.json")["flags"])
 
 
 def _rows(faults: list[Fault], arguments: list[Argument], judged: Judges, *, serve: bool) -> list[Row]:
@@ -126,8 +134,9 @@ def _row(fault: Fault, judged: Judges) -> Row:
         "flag": fault.given, "kind": fault.kind, "successor": "", "nearest": "", "choices": [], "value": fault.value,
         "since": "", "note": "",
     }  # fmt: skip
-    if fault.kind == "unknown":
+    if fault.kind == "unknown" or (fault.kind == "ambiguous" and _gone(fault.given, release)):
         _unknown(row, release)
+        row["choices"] = list(fault.matches)
     elif fault.kind in ("deprecated", "removed"):
         successor, says = flags.successor(fault.given, release)
         ended = "stops" if fault.kind == "removed" else "warns"
@@ -169,12 +178,19 @@ def _some(names: tuple[str, ...] | list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def _gone(name: str, release: str) -> bool:
+    """Whether an abbreviation of today was a flag of its own: ``--cuda-graph-bs``, now with two successors."""
+    known = flags.releases()
+    spans = flags.spans(name)
+    return bool(spans) and known.index(spans[-1][1]) < known.index(release)
+
+
 def _unknown(row: Row, release: str) -> None:
     """Tell apart: gone, not there yet, and never there."""
     name = row["flag"]
     spans = flags.spans(name)
     known = flags.releases()
-    if spans and known.index(spans[-1][1]) < known.index(release):
+    if _gone(name, release):
         row["kind"] = "removed"
         row["since"] = flags.after(spans[-1][1])
         row["successor"], says = flags.successor(name, release)

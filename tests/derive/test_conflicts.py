@@ -1,0 +1,189 @@
+"""Arguments that contradict each other, each check with a line that breaks it and one that does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from sgldoctor.derive.conflicts import CHECKS, conflicts
+from sgldoctor.derive.launch import options
+from sgldoctor.facts import Facts
+from sgldoctor.knowledge import flags
+from sgldoctor.knowledge.releases import load
+from sgldoctor.launch import facts_of
+
+NEWEST = flags.releases()[-1]
+
+
+def conflict(line: str, version: str) -> list[str]:
+    facts = facts_of(f"python -m sglang.launch_server --model-path m {line}")
+    facts.put("sglang", {"version": version}, "probe")
+    facts.merge(options(facts))
+    return [row["name"] for row in conflicts(facts).rows("launch.conflict")]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "bad", "good"),
+    [
+        ("nodes-divide", "0.5.8", "--tp 6 --nnodes 4 --dist-init-addr h:1", "--tp 8 --nnodes 4 --dist-init-addr h:1"),
+        (
+            "nodes-divide",
+            "0.5.8",
+            "--tp 3 --pp-size 3 --nnodes 2 --dist-init-addr h:1",
+            "--tp 3 --pp-size 2 --nnodes 2 --dist-init-addr h:1",
+        ),
+        ("nodes-address", "0.5.8", "--tp 8 --nnodes 2", "--tp 8 --nnodes 2 --dist-init-addr $A"),
+        (
+            "node-rank",
+            "0.5.8",
+            "--nnodes 2 --node-rank 2 --tp 2 --dist-init-addr h:1",
+            "--nnodes 2 --node-rank 1 --tp 2 --dist-init-addr h:1",
+        ),
+        ("address-port", "0.5.8", "--dist-init-addr 10.0.0.1", "--dist-init-addr [::1]:5000"),
+        (
+            "data-parallel-nodes",
+            "0.5.8",
+            "--tp 2 --dp 2 --nnodes 2 --dist-init-addr h:1",
+            "--tp 2 --dp 2 --nnodes 2 --dist-init-addr h:1 --enable-dp-attention",
+        ),
+        (
+            "data-parallel-replicas-nodes",
+            NEWEST,
+            "--tp 2 --dp 2 --nnodes 2 --dist-init-addr h:1",
+            "--tp 2 --attn-dp-size 2 --nnodes 2 --dist-init-addr h:1",
+        ),
+        ("attention-groups", "0.5.8", "--tp 8 --dp 3 --enable-dp-attention", "--tp 8 --dp 3"),
+        ("attention-groups-size", NEWEST, "--tp 8 --attn-dp-size 3", "--tp 8 --attn-dp-size 4"),
+        ("both-data-parallel", NEWEST, "--tp 8 --attn-dp-size 2 --dp-size 2", "--tp 8 --attn-dp-size 2 --dp-size 1"),
+        ("context-groups", NEWEST, "--tp 8 --attn-cp-size 3", "--tp 8 --attn-cp-size 2"),
+        ("moe-groups", NEWEST, "--tp 8 --moe-dp-size 3", "--tp 8 --moe-dp-size 2"),
+        ("dp-lm-head", "0.5.8", "--tp 8 --dp 2 --enable-dp-lm-head", "--tp 8 --enable-dp-lm-head"),
+        ("moe-dense-one", "0.5.8", "--moe-dense-tp-size 8 --tp 8", "--moe-dense-tp-size 1 --tp 8"),
+        ("moe-dense-tp", NEWEST, "--moe-dense-tp-size 2 --tp 8", "--moe-dense-tp-size 8 --tp 8"),
+        (
+            "cutlass-experts",
+            "0.5.8",
+            "--moe-runner-backend flashinfer_cutlass --tp 8 --ep-size 2",
+            "--moe-runner-backend flashinfer_cutlass --tp 8 --ep-size 8",
+        ),
+        ("eplb-experts", "0.5.8", "--enable-eplb --tp 8", "--enable-eplb --tp 8 --moe-a2a-backend deepep"),
+        ("pipeline-speculative", "0.5.8", "--pp-size 2 --speculative-algorithm EAGLE", "--speculative-algorithm EAGLE"),
+        ("pipeline-mixed-chunk", "0.5.8", "--pp-size 2 --enable-mixed-chunk", "--pp-size 1 --enable-mixed-chunk"),
+        (
+            "speculative-mixed-chunk",
+            "0.5.8",
+            "--speculative-algorithm EAGLE --enable-mixed-chunk",
+            "--enable-mixed-chunk",
+        ),
+        ("first-gpu", "0.5.8", "--base-gpu-id -1", "--base-gpu-id 0"),
+        ("gpu-step", "0.5.8", "--gpu-id-step 0", "--gpu-id-step 2"),
+        ("served-name", "0.5.8", "--served-model-name a:b", "--served-model-name a/b"),
+        (
+            "chunk-page",
+            "0.5.8",
+            "--chunked-prefill-size 1000 --page-size 64",
+            "--chunked-prefill-size 1024 --page-size 64",
+        ),
+        (
+            "chunk-page",
+            "0.5.8",
+            "--chunked-prefill-size 96 --page-size 32 --tp 2 --dp 2 --enable-dp-attention",
+            "--chunked-prefill-size -1 --page-size 64",
+        ),
+        ("multiplex-pipeline", "0.5.8", "--enable-pdmux --pp-size 2", "--enable-pdmux"),
+        (
+            "multiplex-chunk",
+            "0.5.8",
+            "--enable-pdmux --chunked-prefill-size 64",
+            "--enable-pdmux --chunked-prefill-size -1",
+        ),
+        (
+            "multiplex-disaggregation",
+            "0.5.8",
+            "--enable-pdmux --disaggregation-mode prefill",
+            "--enable-pdmux --disaggregation-mode null",
+        ),
+        (
+            "priority-policy",
+            "0.5.8",
+            "--enable-priority-scheduling --schedule-policy lpm",
+            "--enable-priority-scheduling --schedule-policy lof",
+        ),
+        ("tokenizer-workers", "0.5.8", "--tokenizer-worker-num 0", "--tokenizer-worker-num 1"),
+        (
+            "hierarchical-radix",
+            "0.5.8",
+            "--enable-hierarchical-cache --disable-radix-cache",
+            "--enable-hierarchical-cache",
+        ),
+        (
+            "decode-sizes",
+            "0.5.8",
+            "--disaggregation-mode decode --disaggregation-decode-tp 2",
+            "--disaggregation-mode prefill --disaggregation-decode-tp 2",
+        ),
+        (
+            "offload-decode",
+            "0.5.8",
+            "--disaggregation-decode-enable-offload-kvcache",
+            "--disaggregation-decode-enable-offload-kvcache --disaggregation-mode decode",
+        ),
+        ("encoder-language", "0.5.8", "--encoder-only --language-only", "--encoder-only"),
+        (
+            "encoder-disaggregation",
+            "0.5.8",
+            "--encoder-only --disaggregation-mode decode",
+            "--disaggregation-mode decode",
+        ),
+        ("prefix-encoder", "0.5.8", "--enable-prefix-mm-cache", "--enable-prefix-mm-cache --encoder-only"),
+        (
+            "tokenizer-batching",
+            "0.5.8",
+            "--enable-tokenizer-batch-encode --enable-dynamic-batch-tokenizer",
+            "--enable-dynamic-batch-tokenizer",
+        ),
+        ("window-ratio", "0.5.8", "--swa-full-tokens-ratio 1.5", "--swa-full-tokens-ratio 1"),
+        ("conservativeness", "0.5.8", "--schedule-conservativeness -0.5", "--schedule-conservativeness 0"),
+        (
+            "deepep-config",
+            "0.5.8",
+            '--deepep-config \'{"normal_dispatch": {"num_sms": 96}, "normal_combine": {"num_sms": 48}}\'',
+            '--deepep-config \'{"normal_dispatch": {"num_sms": 96}, "normal_combine": {"num_sms": 96}}\'',
+        ),
+        (
+            "deepep-config",
+            "0.5.8",
+            '--deepep-config \'{"normal_dispatch": {"n_sms": 96}}\'',
+            "--deepep-config /etc/deepep.json",
+        ),
+        ("compile-padding", NEWEST, "--disable-cuda-graph-padding --enable-torch-compile", "--enable-torch-compile"),
+    ],
+)
+def test_contradictions(name: str, version: str, bad: str, good: str) -> None:
+    assert conflict(bad, version) == [name]
+    assert name not in conflict(good, version)
+
+
+def test_every_check_is_known_to_the_data_and_tested() -> None:
+    entries = load("launch-conflicts.json")["conflicts"]
+    assert {entry["name"] for entry in entries} == set(CHECKS)
+    marks = test_contradictions.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for mark in marks for case in mark.args[1]} == set(CHECKS)
+    names = {entry for release in flags.releases() for entry in {f.flag for f in flags.table(release).values()}}
+    assert {flag for entry in entries for flag in entry["flags"]} <= names
+
+
+def test_a_check_holds_only_in_the_releases_that_have_it() -> None:
+    line = "--pp-size 2 --speculative-algorithm EAGLE"
+    assert conflict(line, "0.5.19") == ["pipeline-speculative"]
+    assert conflict(line, "0.5.20") == []
+    assert conflict("--served-model-name a:b", "0.5.5") == []
+
+
+def test_unknown_values_contradict_nothing() -> None:
+    assert conflict("--tp $TP --nnodes $N --node-rank $R --dp-size 3 --enable-dp-attention", "0.5.8") == []
+
+
+def test_a_dump_in_a_log_has_passed_these_checks() -> None:
+    facts = Facts()
+    facts.put("launch.option", {"flag": "--served-model-name", "value": "a:b"}, "log")
+    assert not conflicts(facts).known("launch.conflict")
