@@ -138,6 +138,8 @@ class Elf:
 
     def _string(self, offset: int) -> bytes:
         begin = self._strings + offset
+        if begin >= self.size:
+            raise BadElf("string outside the file")
         end = self._map.find(b"\0", begin, begin + LONGEST)
         if end < 0:
             raise BadElf("string without end")

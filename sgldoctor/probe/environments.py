@@ -106,7 +106,7 @@ def _inside(path: str, root: str) -> str:
     full = os.path.abspath(path)
     if full.startswith(root + "/"):
         return full[len(root) :]
-    return os.path.normpath("/" + path)
+    return os.path.normpath("/" + path.lstrip("/"))
 
 
 def _named(python: str, root: str, variables: Mapping[str, str]) -> str:

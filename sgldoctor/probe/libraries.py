@@ -138,7 +138,7 @@ def short(target: Target, path: str) -> str:
 
 
 def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findings) -> None:
-    """The libraries of torch itself against NVIDIA's wheels: one of another release loads, and then lacks a function."""
+    """The libraries of torch against the wheels of NVIDIA: one of another release loads, and then lacks a function."""
     nodes = {node.elf: node for node in process.loaded.values()}
     folder = f"{torch.site}/torch/lib/"
     for node in nodes.values():
