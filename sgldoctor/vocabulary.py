@@ -26,7 +26,12 @@ FACTS: dict[str, dict[str, str]] = {
         "requires": "list of Requires-Dist strings (only for packages that the doctor needs them of)",
         "requires_python": "Requires-Python of its METADATA",
     },
-    "packages.duplicates": {"name": "normalised name", "versions": "list of versions", "locations": "list of folders", "same_folder": "True where both are in one folder"},
+    "packages.duplicates": {
+        "name": "normalised name",
+        "versions": "list of versions",
+        "locations": "list of folders",
+        "same_folder": "True where both are in one folder",
+    },
     "packages.leftovers": {"name": "what it was", "path": "the ~folder or broken dist-info", "problem": "what is odd"},
     "packages.damaged": {
         "name": "distribution",
@@ -124,9 +129,16 @@ FACTS: dict[str, dict[str, str]] = {
         "owner": "the other distribution that writes the same file, or empty",
         "files": "up to 20 of them",
     },
-    "record.shared": {"first": "distribution", "second": "another that writes the same shared objects", "count": "paths", "example": "one"},
+    "record.shared": {
+        "first": "distribution",
+        "second": "another that writes the same shared objects",
+        "count": "paths",
+        "example": "one",
+    },
     "kernel.folder": {"path": "folder of the module sgl_kernel", "importable": "whether it has an __init__.py"},
-    "flashinfer.check": {"raises": "whether the installed flashinfer raises when its wheels differ in version (else it warns)"},
+    "flashinfer.check": {
+        "raises": "whether the installed flashinfer raises when its wheels differ in version (else it warns)"
+    },
     "libraries.unresolved": {
         "library": "SONAME that the loader would not find",
         "needed_by": "file that needs it",
@@ -213,6 +225,22 @@ FACTS: dict[str, dict[str, str]] = {
         "total_mib": "MiB",
         "percent": "used percent",
         "holders": "who holds it",
+    },
+    "gpu.links": {"first": "GPU", "second": "another GPU", "p2p": "True where the one can read the other's memory"},
+    "host.events": {
+        "kind": "xid (NVIDIA driver) or oom (the kernel killed a process)",
+        "code": "Xid number, None for oom",
+        "device": "PCI address, or empty",
+        "by_program": "True where programs cause this Xid, not the hardware",
+        "meaning": "in words, empty if not known",
+        "age_s": "seconds ago, None if not known",
+    },
+    "disks": {
+        "path": "folder",
+        "for": "models, caches, temporary files, packages",
+        "free_mib": "MiB that we may use",
+        "total_mib": "MiB",
+        "writable": "True/False",
     },
     "gpus.unsupported": {
         "index": "GPU",
@@ -326,8 +354,8 @@ FACTS: dict[str, dict[str, str]] = {
         "value": "its value",
         "successor": "what to set instead, empty if nothing",
         "successor_value": "the value to give it",
-        "kind": "renamed, removed, inert (not read by this release), inverted, flag, milliseconds, misadvised (works, but the "
-        "warning's advice would turn it off), harmful (the release refuses to start), misspelt",
+        "kind": "renamed, removed, inert (not read by this release), inverted, flag, milliseconds, misadvised (works, but "
+        "the warning's advice would turn it off), harmful (the release refuses to start), misspelt",
         "works": "True where this release still honours the old name, None where that is not known",
         "says": "what this release prints, empty if it is silent",
         "note": "one sentence: what really happens in this release",
@@ -469,7 +497,11 @@ FACTS: dict[str, dict[str, str]] = {
         "since": "releases that print it, if known",
     },
     "log.releases": {"first": "oldest release that fits", "last": "newest", "because": "what fits"},
-    "log.versions": {"name": "component named in a message, such as nccl", "version": "its version", "line": "log line"},
+    "log.versions": {
+        "name": "component named in a message, such as nccl",
+        "version": "its version",
+        "line": "log line",
+    },
     "log.ignored_import": {
         "module": "sglang.srt.models....",
         "error": "why",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe import rooted
 from sgldoctor.probe.files import exists, names, read
+from sgldoctor.probe.kernel_log import kernel_events
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target
@@ -37,7 +38,7 @@ _PASSED = ("PATH", "HOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "XDG_RUNTIME_DIR
 
 
 def gpus(target: Target, seconds: float = 10.0) -> Facts:
-    """The facts ``gpus``, ``gpu.processes``, ``driver`` and ``cuda.init``.
+    """The facts ``gpus``, ``gpu.processes``, ``gpu.links``, ``driver``, ``cuda.init`` and ``host.events``.
 
     Without any trace of a driver no child is started. A child that hangs, crashes or cannot load a library leaves what
     it had found and an "unknown, because" that names the call.
@@ -54,6 +55,7 @@ def gpus(target: Target, seconds: float = 10.0) -> Facts:
         return facts
     _live(target, facts, driver, seconds)
     facts.put("driver", driver, "probe")
+    facts.merge(kernel_events(target))
     return facts
 
 
@@ -139,6 +141,8 @@ def _live(target: Target, facts: Facts, driver: Row, seconds: float) -> None:
         driver["version"] = nvml.get("driver") or driver["version"]
         driver["cuda"] = _release(nvml.get("cuda")) or driver["cuda"]
         _gpu_rows(target, facts, nvml.get("gpus", []))
+        links = [{"first": one, "second": other, "p2p": code == 0} for one, other, code in nvml.get("links", [])]
+        facts.put("gpu.links", links, "probe")
     cuda = answers.get("cuda")
     if cuda is None:
         facts.put_unknown("cuda.init", because, essential=True)

@@ -57,6 +57,7 @@ def nvml() -> dict[str, Any]:
     cuda = _try(n.nvmlSystemGetCudaDriverVersion_v2)
     found: dict[str, Any] = {"driver": _text(_try(n.nvmlSystemGetDriverVersion) or ""), "cuda": cuda, "gpus": []}
     count = _try(n.nvmlDeviceGetCount) or 0
+    handles: dict[int, Any] = {}
     for index in range(count):
         _say("mark", f"nvmlDeviceGetHandleByIndex({index})")
         try:
@@ -65,6 +66,9 @@ def nvml() -> dict[str, Any]:
             found["gpus"].append({"index": index, "error": str(error)})
             continue
         found["gpus"].append(_gpu(n, index, handle))
+        handles[index] = handle
+    _say("mark", "nvmlDeviceGetP2PStatus")
+    found["links"] = _links(n, handles)
     _try(n.nvmlShutdown)
     return found
 
@@ -100,6 +104,15 @@ def _gpu(n: Any, index: int, handle: Any) -> dict[str, Any]:
         for process in _try(getattr(n, kind, None) or (lambda _: []), handle) or []:
             record["processes"].append({"pid": process.pid, "used": process.usedGpuMemory})
     return record
+
+
+def _links(n: Any, handles: dict[int, Any]) -> list[tuple[int, int, int]]:
+    """For each pair of GPUs the status of reading peer memory (nvml.h: 0 is fine, anything else tells why not)."""
+    # NVML_P2P_CAPS_INDEX_READ is 0 in nvml.h; nvidia-ml-py 13.615 has a tuple there by a stray comma.
+    ask, kind = getattr(n, "nvmlDeviceGetP2PStatus", None), 0
+    pairs = [(one, other) for one in handles for other in handles if one < other]
+    found = [(one, other, _try(ask, handles[one], handles[other], kind)) for one, other in pairs] if ask else []
+    return [(one, other, int(status)) for one, other, status in found if status is not None]
 
 
 def _fabric(n: Any, handle: Any) -> dict[str, Any] | None:

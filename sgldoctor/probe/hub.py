@@ -52,13 +52,14 @@ def hub(target: Target) -> Facts:
     return facts
 
 
-def _user_home(target: Target) -> str:
+def user_home(target: Target) -> str:
+    """The home folder of whoever runs SGLang."""
     return target.environ.get("HOME") or (os.path.expanduser("~") if target.live else "/root")
 
 
 def hf_home(target: Target) -> str:
     """``HF_HOME`` or its default, as huggingface_hub computes it."""
-    home = _user_home(target)
+    home = user_home(target)
     value = target.environ.get("HF_HOME") or os.path.join(
         target.environ.get("XDG_CACHE_HOME") or f"{home}/.cache", "huggingface"
     )
@@ -70,7 +71,7 @@ def cache_folder(target: Target) -> str:
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         value = target.environ.get(name)
         if value:
-            return _user_home(target) + value[1:] if value.startswith("~") else value
+            return user_home(target) + value[1:] if value.startswith("~") else value
     return f"{hf_home(target)}/hub"
 
 

@@ -65,8 +65,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("release", ["0.5.6.post2", "0.5.8", "0.5.18"])
 def test_every_copy_and_every_warning(wheels: Path, release: str) -> None:
     fetch = [
-        sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "--python-version", "3.11",
-        "--platform", "manylinux_2_34_x86_64", "--platform", "any", "-d", str(wheels), f"sglang=={release}",
+        sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:",
+        "--python-version", "3.11", "--platform", "manylinux_2_34_x86_64", "--platform", "any",
+        "-d", str(wheels), f"sglang=={release}",
     ]  # fmt: skip
     if subprocess.run(fetch, capture_output=True, check=False, timeout=300).returncode:
         pytest.skip("the package index cannot be reached")

@@ -24,13 +24,14 @@ int nvmlShutdown(void) { return 0; }
 const char *nvmlErrorString(int code) { return code == 18 ? "Driver/library version mismatch" : "Unknown Error"; }
 int nvmlSystemGetDriverVersion(char *s, unsigned n) { strcpy(s, "580.159.04"); return 0; }
 int nvmlSystemGetCudaDriverVersion_v2(int *v) { *v = 13000; return 0; }
-int nvmlDeviceGetCount_v2(unsigned *n) { *n = 2; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { if (i == 1) return 15; *h = (void *)(long)(i + 1); return 0; }
+int nvmlDeviceGetCount_v2(unsigned *n) { *n = 3; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **h) { *h = (void *)(long)(i + 1); return i == 1 ? 15 : 0; }
 int nvmlDeviceGetName(void *h, char *s, unsigned n) { strcpy(s, "NVIDIA H100 80GB HBM3"); return 0; }
 int nvmlDeviceGetUUID(void *h, char *s, unsigned n) { strcpy(s, "GPU-0123"); return 0; }
 int nvmlDeviceGetMemoryInfo(void *h, memory_t *m) {
     m->total = 81920ull << 20; m->free = 20480ull << 20; m->used = 61440ull << 20; return 0; }
 int nvmlDeviceGetCudaComputeCapability(void *h, int *a, int *b) { *a = 9; *b = 0; return 0; }
+int nvmlDeviceGetP2PStatus(void *a, void *b, int kind, int *status) { *status = 5; return 0; }
 int nvmlDeviceGetPersistenceMode(void *h, unsigned *m) { *m = 1; return 0; }
 """
 CUDA = r"""
@@ -96,7 +97,9 @@ def test_models_in_proc(tmp_path: Path) -> None:
 @needs_gcc
 def test_a_working_driver(tmp_path: Path) -> None:
     facts = fake(tmp_path)
-    (gpu,) = facts.rows("gpus")
+    gpu, third = facts.rows("gpus")
+    assert (gpu["index"], third["index"]) == (0, 2)
+    assert facts.rows("gpu.links") == ({"first": 0, "second": 2, "p2p": False},)
     assert gpu["name"] == "NVIDIA H100 80GB HBM3"
     assert (gpu["memory_total_mib"], gpu["memory_free_mib"], gpu["memory_used_percent"]) == (81920, 20480, 75.0)
     assert (gpu["capability"], gpu["persistence"], gpu["ecc_uncorrected"]) == ("9.0", True, None)
@@ -129,7 +132,7 @@ def test_a_hanging_cuinit_costs_its_limit_and_is_named(tmp_path: Path) -> None:
     facts = fake(tmp_path, cuda="sleep(60); return 0;", seconds=3.0)
     assert time.monotonic() - begin < 20
     assert "3 s in cuInit" in because(facts, "cuda.init")
-    assert len(facts.rows("gpus")) == 1  # what NVML had said before is kept
+    assert len(facts.rows("gpus")) == 2  # what NVML had said before is kept
 
 
 @needs_gcc
