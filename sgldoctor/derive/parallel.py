@@ -127,12 +127,14 @@ def _attention(model: Mapping[str, Any], atp: int) -> list[Limit]:
     return out
 
 
-def _split(model: Mapping[str, Any], dimension: str, size: int, by: int, *, is_input: bool) -> list[Limit]:
+def _split(
+    model: Mapping[str, Any], dimension: str, size: int, by: int, *, is_input: bool, grouped: bool = True
+) -> list[Limit]:
     """Block or group limits of one dimension that is split ``by`` GPUs: groups run along inputs only."""
     if by == 1 or size % by:
         return []
     block = model.get("block") or []
-    group = model.get("group") or 0
+    group = (model.get("group") or 0) if grouped else 0
     if block and (size // by) % block[1 if is_input else 0]:
         return [_blocks(dimension, size, by, block[1 if is_input else 0], "block")]
     if group and is_input and group < size and (size // by) % group:
@@ -140,13 +142,18 @@ def _split(model: Mapping[str, Any], dimension: str, size: int, by: int, *, is_i
     return []
 
 
-def _feed_forward(model: Mapping[str, Any], dimension: str, size: int, by: int) -> list[Limit]:
-    """A gate, up and down projection: the size is an output of the first two and the input of the last."""
+def _feed_forward(model: Mapping[str, Any], dimension: str, size: int, by: int, *, grouped: bool = True) -> list[Limit]:
+    """A gate, up and down projection: the size is an output of the first two and the input of the last.
+
+    Experts are not ``grouped``: their kernels (``moe_wna16``) take a smaller group where the group does not fit.
+    """
     if size % by:
         return [_plain(dimension, size, by)]
     if model.get("plain_mlp"):
         return []
-    return _split(model, dimension, size, by, is_input=False) or _split(model, dimension, size, by, is_input=True)
+    return _split(model, dimension, size, by, is_input=False) or _split(
+        model, dimension, size, by, is_input=True, grouped=grouped
+    )
 
 
 def _dense(model: Mapping[str, Any], layout: Layout) -> list[Limit]:
@@ -169,7 +176,7 @@ def _experts(model: Mapping[str, Any], layout: Layout) -> list[Limit]:
     if model.get("experts_checked") and moe_tp > experts:
         out.append(Limit("experts", experts, moe_tp, "plain", 0, f"{moe_tp} GPUs are more than the {experts} experts"))
     if size:
-        out += _feed_forward(model, "expert intermediate size", size, moe_tp)
+        out += _feed_forward(model, "expert intermediate size", size, moe_tp, grouped=False)
     if shared and not layout.a2a:
         out += _feed_forward(model, "shared expert intermediate size", shared, layout.tp)
     return out
@@ -196,7 +203,10 @@ def indivisible(facts: Facts) -> Facts:
     model = facts.one("model")
     if not facts.known("launch.option") or not model:
         return out
-    layout = layout_of(read(facts))
+    settings = read(facts)
+    if settings.text("--device") == "cpu":
+        return out  # there SGLang pads heads and intermediate sizes (configs/update_config.py)
+    layout = layout_of(settings)
     if layout is None:
         out.put_unknown("parallel sizes", "the launch line takes a size from a variable that is not known")
         return out

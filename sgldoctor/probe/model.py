@@ -182,7 +182,10 @@ def dimensions(config: Mapping[str, Any]) -> tuple[Row, list[tuple[str, str]]]:
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part that describes the language model; the top level fills in what the part leaves out."""
+    """The part that describes the language model."""
+    names = _list(config.get("architectures"))
+    if names and str(names[0]).startswith("Llava") and str(names[0]).endswith("ForCausalLM"):
+        return config  # its own implementation, which does not use the nested part
     for key in _NESTED:
         part = config.get(key)
         if isinstance(part, dict):
