@@ -6,15 +6,12 @@ Everything is read from ``data/sglang-releases.json`` (METADATA and source of th
 
 from __future__ import annotations
 
-import os
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from packaging.version import Version
-
-DATA = os.path.join(os.path.dirname(__file__), "data")
 
 
 class Check(NamedTuple):
@@ -41,16 +38,10 @@ class Release(NamedTuple):
 
 @lru_cache(maxsize=8)
 def load(name: str) -> dict[str, Any]:
-    """One JSON file of the data folder. Works from a zipped package, too."""
-    import json
+    """One JSON file of the data folder, read once."""
+    from sgldoctor.knowledge.files import read_json
 
-    try:
-        with open(os.path.join(DATA, name), encoding="utf-8") as file:
-            data: dict[str, Any] = json.load(file)
-    except NotADirectoryError:
-        import pkgutil
-
-        data = json.loads(pkgutil.get_data("sgldoctor.knowledge", f"data/{name}") or b"{}")
+    data: dict[str, Any] = read_json(name)
     return data
 
 

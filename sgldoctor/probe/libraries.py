@@ -11,6 +11,7 @@ import re
 import time
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge.libraries import of_driver
 from sgldoctor.probe import symbols, tree
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
@@ -153,6 +154,13 @@ def _extension(
 ) -> None:
     scope = process.load(path)
     absent = {library for library, _ in process.missing}
+    first = [where for library in absent if not of_driver(library) and (where := owners.elsewhere(library))]
+    if first:
+        process.forget()
+        for other in first:
+            process.load(other)
+        scope = process.load(path)
+        absent = {library for library, _ in process.missing}
     _take(process, target, owners, found, short(target, path))
     if not scope or any(library.startswith(("libtorch", "libc10")) for library in absent):
         return

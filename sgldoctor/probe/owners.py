@@ -12,29 +12,33 @@ from sgldoctor.probe.target import Target
 
 
 class Owners:
-    """RECORD files of the native distributions, read at the first question."""
+    """RECORD files, read at the first question: those of native distributions, or all where that is asked for."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._records: list[tuple[str, str, bytes]] | None = None
+        self._native: list[tuple[str, str, bytes]] | None = None
+        self._other: list[tuple[str, str, bytes]] | None = None
 
     def _read(self) -> list[tuple[str, str, bytes]]:
+        if self._native is None:
+            self._native = self._records(native=True)
+        return self._native
+
+    def _records(self, *, native: bool) -> list[tuple[str, str, bytes]]:
         """``(name, site, RECORD)``, the distribution that was installed last first."""
-        if self._records is None:
-            root = self.target.root
-            found = []
-            for site in self.target.sites:
-                for entry in tree.names(root, site):
-                    if not entry.endswith(".dist-info"):
-                        continue
-                    name = normalise(re.split(r"-\d", entry[: -len(".dist-info")], maxsplit=1)[0])
-                    if CHECKED.fullmatch(name):
-                        path = f"{site}/{entry}"
-                        data = tree.read(root, path + "/RECORD", LIMIT) or b""
-                        found.append((-tree.modified(root, path), name, site, data))
-            found.sort(key=lambda item: item[:3])
-            self._records = [(name, site, data) for _, name, site, data in found]
-        return self._records
+        root = self.target.root
+        found = []
+        for site in self.target.sites:
+            for entry in tree.names(root, site):
+                if not entry.endswith(".dist-info"):
+                    continue
+                name = normalise(re.split(r"-\d", entry[: -len(".dist-info")], maxsplit=1)[0])
+                if bool(CHECKED.fullmatch(name)) is native:
+                    path = f"{site}/{entry}"
+                    data = tree.read(root, path + "/RECORD", LIMIT) or b""
+                    found.append((-tree.modified(root, path), name, site, data))
+        found.sort(key=lambda item: item[:3])
+        return [(name, site, data) for _, name, site, data in found]
 
     def of(self, path: str) -> str:
         """The distribution that installed ``path`` (as the target sees it), ``""`` if none did."""
@@ -49,3 +53,20 @@ class Owners:
         """The distribution whose RECORD lists a library of this base name, ``""`` if none does."""
         wanted = b"/" + os.path.basename(library).encode() + b","
         return next((name for name, _, data in self._read() if wanted in data), "")
+
+    def elsewhere(self, library: str) -> str:
+        """Where a package that is neither torch nor of NVIDIA installed a library of this name; ``""`` if none did.
+
+        Such a package loads its own library by path when it is imported (``apache-tvm-ffi`` its ``libtvm_ffi.so``), and
+        those that stand on it import it first.
+        """
+        if self._other is None:
+            self._other = self._records(native=False)
+        wanted = re.compile(rb"^([^,\n]*/" + re.escape(os.path.basename(library).encode()) + rb"),", re.MULTILINE)
+        for _, site, data in self._other:
+            match = wanted.search(data) if b".so" in data else None
+            if match:
+                path = f"{site}/{match[1].decode('utf-8', 'replace')}"
+                if tree.is_file(self.target.root, path):
+                    return path
+        return ""

@@ -300,6 +300,19 @@ def test_12_mooncake_without_rdma_libraries(lab: Lab, tmp_path: Path) -> None:
     assert (component["present"], component["version"]) == (True, "0.3.8")
 
 
+def test_a_library_that_another_package_loads_by_itself_is_no_fault(lab: Lab) -> None:
+    ffi = shared_object(lab.site / "tvm_ffi/lib/libtvm_ffi.so")
+    shared_object(lab.site / "deep_gemm/_C.so", needed=[ffi, lab.site / "torch/lib/libc10.so"])
+    distribution(lab.site, "sgl-deep-gemm", "0.1.0", ["apache-tvm-ffi"], ["deep_gemm/_C.so"])
+    lab.uninstall("apache-tvm-ffi")
+    distribution(lab.site, "apache-tvm-ffi", PINS["apache-tvm-ffi"], [], ["tvm_ffi/lib/libtvm_ffi.so"])
+    assert troubles(lab.facts()) == {}
+    ffi.unlink()
+    (row,) = lab.facts().rows("libraries.unresolved")
+    assert (row["library"], row["owner"], row["provider"]) == ("libtvm_ffi.so", "sgl-deep-gemm", "apache-tvm-ffi")
+    assert row["provider_state"] == "file-gone"
+
+
 def test_13_a_file_deleted(lab: Lab) -> None:
     (lab.site / "nvidia/cudnn/lib/libcudnn.so.9").unlink()
     facts = lab.facts()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -72,14 +73,17 @@ def oracle(path: Path) -> tuple[set[str], set[str], list[str], str]:
     """Undefined symbols, exports, DT_NEEDED and SONAME as pyelftools reads them."""
     with path.open("rb") as stream:
         file = ELFFile(stream)
-        undefined, exports = set(), set()
-        for symbol in file.get_section_by_name(".dynsym").iter_symbols():
+        undefined: set[str] = set()
+        exports: set[str] = set()
+        table = file.get_section_by_name(".dynsym")
+        assert isinstance(table, SymbolTableSection)
+        for symbol in table.iter_symbols():
             if symbol.name:
                 (undefined if symbol["st_shndx"] == "SHN_UNDEF" else exports).add(symbol.name)
         section = file.get_section_by_name(".dynamic")
         assert isinstance(section, DynamicSection)
-        needed = [tag.needed for tag in section.iter_tags("DT_NEEDED")]
-        soname = next((tag.soname for tag in section.iter_tags("DT_SONAME")), "")
+        needed = [str(getattr(tag, "needed", "")) for tag in section.iter_tags("DT_NEEDED")]
+        soname = next((str(getattr(tag, "soname", "")) for tag in section.iter_tags("DT_SONAME")), "")
         return undefined, exports, needed, soname
 
 
