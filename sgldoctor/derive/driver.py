@@ -19,7 +19,7 @@ def derive(facts: Facts) -> Facts:
     if facts.known("gpus"):
         found.put("gpu.busy", _busy(facts), "derived")
         found.put("gpus.unsupported", _unsupported(facts), "derived")
-        models = sorted({str(row["name"]) for row in facts.rows("gpus") if row.get("name")})
+        models = sorted({str(row.get("name", "")) for row in facts.rows("gpus") if row.get("name")})
         found.put("gpus.mixed", [{"models": models}] if len(models) > 1 else [], "derived")
     return found
 
@@ -71,13 +71,13 @@ def _busy(facts: Facts) -> list[Row]:
         if not isinstance(percent, (int, float)) or percent < BUSY:
             continue
         holders = [
-            f"{process.get('name') or 'a process of another container'} (pid {process['pid']})"
+            f"{process.get('name') or 'a process of another container'} (pid {process.get('pid', '?')})"
             for process in facts.rows("gpu.processes")
-            if process.get("index") == gpu["index"]
+            if process.get("index") == gpu.get("index")
         ]
         rows.append(
             {
-                "index": gpu["index"],
+                "index": gpu.get("index"),
                 "free_mib": gpu.get("memory_free_mib"),
                 "total_mib": gpu.get("memory_total_mib"),
                 "percent": percent,
@@ -99,9 +99,9 @@ def _unsupported(facts: Facts) -> list[Row]:
         if capability < (_pair(limit) or (0, 0)):
             rows.append(
                 {
-                    "index": gpu["index"],
+                    "index": gpu.get("index"),
                     "name": gpu.get("name", ""),
-                    "capability": gpu["capability"],
+                    "capability": gpu.get("capability"),
                     "minimum": limit,
                 }
             )

@@ -16,7 +16,7 @@ OURS = ("SGLANG_", "SGL_")
 def derive(facts: Facts) -> Facts:
     """The facts ``environment.*``, each where what it needs is known."""
     found = Facts()
-    values = {str(row["name"]): str(row.get("value") or "") for row in facts.rows("environment")}
+    values = {str(row.get("name")): str(row.get("value") or "") for row in facts.rows("environment")}
     if facts.known("environment") or facts.known("environment.warned"):
         found.put("environment.renamed", _renamed(facts, values), "derived")
     if facts.known("environment"):
@@ -55,7 +55,7 @@ def _renamed(facts: Facts, values: dict[str, str]) -> list[Row]:
     warned = [row for row in facts.rows("environment.warned") if str(row.get("name", "")).startswith(OURS)]
     if not ours and not warned:
         return []
-    lines = {str(row["name"]): row["line"] for row in facts.rows("environment") if "line" in row}
+    lines = {str(row.get("name")): row["line"] for row in facts.rows("environment") if "line" in row}
     rows: list[Row] = []
     said: dict[str, str] = {}
     for entry in warned:

@@ -18,7 +18,7 @@ def derive(facts: Facts) -> Facts:
     found = Facts()
     if not facts.known("modules"):
         return found
-    modules = {row["name"]: row for row in facts.rows("modules")}
+    modules = {str(row.get("name")): row for row in facts.rows("modules")}
     peermem = _peermem(modules)
     dmabuf = _dmabuf(facts)
     if peermem == "loaded" or dmabuf:
@@ -36,7 +36,7 @@ def derive(facts: Facts) -> Facts:
             "module": facts.value("driver", "module") or "",
             "memlock": memlock,
             "possible": possible,
-            "devices": len({row["name"] for row in facts.rows("rdma.devices")}),
+            "devices": len({str(row.get("name")) for row in facts.rows("rdma.devices")}),
             "active": sum(row.get("state") == "ACTIVE" for row in facts.rows("rdma.devices")),
             "note": _note(peermem, dmabuf, possible, memlock),
         },

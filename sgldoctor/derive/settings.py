@@ -18,7 +18,11 @@ def invalid(facts: Facts, values: dict[str, str], at: int | None) -> list[Row]:
     rows = [row for name, value in values.items() if name.startswith("SGLANG_") and (row := _typed(name, value, at))]
     rows += _visible(facts, values)
     nic = values.get("SGLANG_LOCAL_IP_NIC")
-    if nic and facts.known("packages") and not any(row["name"] == "netifaces" for row in facts.rows("packages")):
+    if (
+        nic
+        and facts.known("packages")
+        and not any(row.get("name", "") == "netifaces" for row in facts.rows("packages"))
+    ):
         note = "SGLANG_LOCAL_IP_NIC needs the package netifaces, which SGLang does not require by itself."
         rows.append({"name": "SGLANG_LOCAL_IP_NIC", "value": nic, "expected": "the package netifaces", "note": note})
     return rows
@@ -52,14 +56,14 @@ def _visible(facts: Facts, values: dict[str, str]) -> list[Row]:
     value = values[name]
     entries = [entry.strip() for entry in value.split(",")]
     gpus = facts.rows("gpus")
-    expected = ", ".join(str(row["index"]) for row in gpus) if gpus else "indices or UUIDs of GPUs"
+    expected = ", ".join(str(row.get("index", "")) for row in gpus) if gpus else "indices or UUIDs of GPUs"
     first = entries[0]
     if first == "" or first == "-1" or not re.match(r"\d+$|GPU-|MIG-", first):
         note = f"{name}={value} hides every GPU from CUDA."
         return [{"name": name, "value": value, "expected": expected, "note": note}]
-    if not gpus:
+    if not gpus or facts.source("gpus") != "probe":  # what a log shows may be another machine, or a part
         return []
-    known = {str(row["index"]) for row in gpus}
+    known = {str(row.get("index", "")) for row in gpus}
     uuids = [str(row.get("uuid") or "") for row in gpus]
     for place, entry in enumerate(entries):
         # A UUID may be shortened as long as it is unique; MIG instances are not listed by us.
@@ -103,8 +107,8 @@ def beyond(values: dict[str, str], at: int | None, release: str) -> list[Row]:
 
 def interfaces(facts: Facts, values: dict[str, str]) -> list[Row]:
     """Variables that name no interface of this machine, in the syntax of whoever reads them."""
-    there = [str(row["name"]) for row in facts.rows("interfaces")]
-    devices = list(dict.fromkeys(str(row["name"]) for row in facts.rows("rdma.devices")))
+    there = [str(row.get("name", "")) for row in facts.rows("interfaces")]
+    devices = list(dict.fromkeys(str(row.get("name", "")) for row in facts.rows("rdma.devices")))
     # Whole names separated by commas; gloo fails on the first that is missing.
     wrong = [
         (name, there)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sgldoctor.derive import driver, rdma
 from sgldoctor.derive.environment import derive
 from sgldoctor.derive.settings import nccl_match
 from sgldoctor.facts import Facts
@@ -285,3 +286,26 @@ NAMES = st.sampled_from([
 @given(st.dictionaries(NAMES, st.text(max_size=60), max_size=6), st.sampled_from(["", "0.5.8", "0.5.19", "x", "1.0"]))
 def test_no_value_raises(variables: dict[str, str], release: str) -> None:
     derive(facts(variables, release, gpus=GPUS, interfaces=THERE, rdma__devices=[], packages=[]))
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**12)
+    | st.text(max_size=20)
+    | st.lists(st.text(max_size=3), max_size=2)
+)
+TABLES = [
+    "environment", "environment.warned", "gpus", "gpu.processes", "driver", "torch", "cuda.init", "modules", "host",
+    "interfaces", "rdma.devices", "toolkit", "libraries.shadowed", "packages", "sglang", "log.releases",
+]  # fmt: skip
+
+
+@given(st.data())
+def test_a_snapshot_may_lack_or_distort_any_column(data: st.DataObject) -> None:
+    made = Facts()
+    for table in data.draw(st.lists(st.sampled_from(TABLES), max_size=6, unique=True)):
+        columns = st.sampled_from(sorted(FACTS[table]))
+        made.put(table, data.draw(st.lists(st.dictionaries(columns, VALUES, max_size=5), max_size=3)), "snapshot")
+    for stage in (derive, driver.derive, rdma.derive):
+        stage(made)
