@@ -91,7 +91,9 @@ class Facts:
     def to_json(self) -> dict[str, Any]:
         """A plain object for snapshots and reports; :meth:`from_json` reads it back."""
         return {
-            "facts": {name: {"source": fact.source, "rows": list(fact.rows)} for name, fact in sorted(self._facts.items())},
+            "facts": {
+                name: {"source": fact.source, "rows": list(fact.rows)} for name, fact in sorted(self._facts.items())
+            },
             "unknown": [entry._asdict() for entry in self.unknown],
             "seconds": dict(self.seconds),
         }

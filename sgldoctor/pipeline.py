@@ -55,7 +55,13 @@ def check(target: Target, asked: Asked, options: Options) -> Report:
     rules = load(options.folders)
     if asked.areas:
         rules = [rule for rule in rules if rule.area in asked.areas]
-    return conclude("check", examine(target, asked), (), rules, options)
+    facts = examine(target, asked)
+    installed = {row.get("name") for row in facts.rows("packages")}
+    if facts.known("packages") and "sglang" not in installed:
+        facts.put_unknown(
+            "sglang", f"it is not installed in the environment of {target.python or target.prefix}", essential=True
+        )
+    return conclude("check", facts, (), rules, options)
 
 
 def examine(target: Target, asked: Asked) -> Facts:

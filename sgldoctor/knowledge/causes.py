@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 
-
 class Cause(NamedTuple):
     """One cause: its key, the area it belongs to, and what the evidence must support."""
 

@@ -41,6 +41,8 @@ def layout(report: Report, width: int, verbosity: int = 0) -> list[Line]:
     """The lines of the report; ``verbosity`` -1 shows causes and commands only, 1 shows everything."""
     width = max(width, 40)
     lines: list[Line] = [_verdict(report)]
+    if verbosity >= 0 and (examined := _examined(report)):
+        lines += _paragraph("examined", examined, width)
     causes = [finding for finding in report.findings if finding.role == "cause"]
     for number, finding in enumerate(causes, 1):
         lines.append([])
@@ -88,6 +90,23 @@ def _verdict(report: Report) -> Line:
         return [("doubt", "UNKNOWN  "), ("title", "the log shows only a consequence; the cause is not in it")]
     essential = ", ".join(entry.what for entry in report.facts.unknown if entry.essential)
     return [("doubt", "UNKNOWN  "), ("title", f"no problem found, but not examined: {essential}")]
+
+
+def _examined(report: Report) -> str:
+    """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
+    facts = report.facts
+    parts = [f"{_safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]
+    if facts.value("python", "executable"):
+        chosen = facts.value("python", "chosen")
+        parts.append(_safe(f"{facts.value('python', 'executable')}" + (f" ({chosen})" if chosen else "")))
+    for name in ("sglang", "torch", "driver"):
+        version = facts.value(name, "version")
+        cuda = facts.value(name, "cuda") if name == "torch" else ""
+        if version:
+            parts.append(_safe(f"{name} {version}" + (f" (CUDA {cuda})" if cuda else "")))
+    names = [str(row["name"]) for row in facts.rows("gpus") if row.get("name")]
+    parts += [f"{names.count(name)} x {_safe(name)}" for name in dict.fromkeys(names)]
+    return ", ".join(parts)
 
 
 def _cause(finding: Finding, report: Report, number: int, width: int, verbosity: int) -> list[Line]:
