@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sgldoctor.cli import common
+from sgldoctor.cli import common, fix
 
 EPILOG = """examples:
   sgldoctor check
@@ -16,7 +16,10 @@ EPILOG = """examples:
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     made = common.parser(
-        "check", "Examine a machine and a Python environment for SGLang, without importing anything of it.", EPILOG
+        "check",
+        "Examine a machine and a Python environment for SGLang, without importing anything of it.",
+        EPILOG,
+        fix.FORMATS,
     )
     made.add_argument("--launch", metavar="CMD", default="", help="a launch line to judge as well")
     made.add_argument("--model", metavar="M", default="", help="a model folder or hub id to judge the launch line with")
@@ -25,10 +28,9 @@ def main(arguments: list[str]) -> int:
     )
     common.environment(made)
     common.judging(made)
-    from sgldoctor.cli import fix
-
     fix.add_options(made)
     args = made.parse_args(arguments)
+    fix.check_options(args)
     from sgldoctor import pipeline
 
     options = common.options(args)
@@ -36,5 +38,5 @@ def main(arguments: list[str]) -> int:
     asked = pipeline.Asked(args.launch, args.model, tuple(args.area))
     report = pipeline.check(target, asked, options)
     if args.fix:
-        return fix.repair(report, target, args, lambda: pipeline.check(target, asked, options))
+        return fix.repair(report, target, args, lambda now: pipeline.check(now, asked, options))
     return common.emit(report, args)

@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}\ntry '{self.prog} --help'")
 
 
-def parser(command: str, description: str, epilog: str = "") -> Parser:
+def parser(command: str, description: str, epilog: str = "", formats: tuple[str, ...] = FORMATS) -> Parser:
     """A parser for ``command`` with the options that every command has."""
     made = Parser(
         prog=f"sgldoctor {command}",
@@ -33,7 +33,7 @@ def parser(command: str, description: str, epilog: str = "") -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument("--format", choices=FORMATS, default="human", help="output format (default: %(default)s)")
+    made.add_argument("--format", choices=formats, default="human", help="output format (default: %(default)s)")
     made.add_argument(
         "--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated"
     )

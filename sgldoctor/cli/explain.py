@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sgldoctor.cli import common
+from sgldoctor.cli import common, fix
 from sgldoctor.errors import UsageError
 
 EPILOG = """examples:
@@ -17,15 +17,15 @@ EPILOG = """examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("explain", "Find the root cause in a log: of SGLang, or of an installation.", EPILOG)
+    description = "Find the root cause in a log: of SGLang, or of an installation."
+    made = common.parser("explain", description, EPILOG, fix.FORMATS)
     made.add_argument("files", metavar="FILE", nargs="*", help="log files, also .gz; '-' or none for standard input")
     made.add_argument("--here", action="store_true", help="also take into account what a probe of this machine sees")
     common.environment(made)
     common.judging(made)
-    from sgldoctor.cli import fix
-
     fix.add_options(made)
     args = made.parse_args(arguments)
+    fix.check_options(args)
     files = args.files or ["-"]
     if files == ["-"] and sys.stdin.isatty():
         raise UsageError("no log: name a file, or pipe one in (try 'sgldoctor explain --help')")
@@ -36,5 +36,5 @@ def main(arguments: list[str]) -> int:
     options = common.options(args)
     report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here)
     if args.fix and here is not None:
-        return fix.repair(report, here, args, lambda: pipeline.check(here, pipeline.Asked(), options))
+        return fix.repair(report, here, args, lambda now: pipeline.check(now, pipeline.Asked(), options))
     return common.emit(report, args)

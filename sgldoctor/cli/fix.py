@@ -1,0 +1,81 @@
+"""The options of ``--fix`` and of the installer; what they do is in :mod:`sgldoctor.cli.repair`, imported when used."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sgldoctor.cli import common
+from sgldoctor.errors import UsageError
+from sgldoctor.probe.target import Target
+from sgldoctor.report.model import Report
+
+if TYPE_CHECKING:
+    from sgldoctor.fix.install import Settings
+
+FORMATS = (*common.FORMATS, "shell")
+"""Formats of a command that can repair: with ``shell`` the plan is shown as a script."""
+Again = Callable[[Target], Report]
+"""Examines once more: given the target with the variables as they are after the repair."""
+
+
+def add_options(made: argparse.ArgumentParser) -> None:
+    """Add ``--fix`` and the options that go with it."""
+    group = made.add_argument_group("repair")
+    group.add_argument("--fix", action="store_true", help="plan, ask, apply, and prove it by examining again")
+    group.add_argument("--dry-run", action="store_true", help="with --fix: show the plan, change nothing")
+    group.add_argument("--yes", action="store_true", help="with --fix: do not ask")
+    group.add_argument("--unsafe", action="store_true", help="with --fix: also what is marked unsafe")
+    group.add_argument(
+        "--prefer",
+        metavar="RULE",
+        action="append",
+        default=[],
+        help="with --fix: this rule wins where repairs disagree",
+    )
+    add_installer(made)
+
+
+def add_installer(made: argparse.ArgumentParser) -> None:
+    """Add the options that choose and steer the installer."""
+    group = made.add_argument_group("installer (the user's own settings of pip and uv count as well)")
+    group.add_argument("--installer", choices=("auto", "uv", "pip"), default="auto", help="default: uv if it is there")
+    group.add_argument("--find-links", metavar="DIR", action="append", default=[], help="also take wheels from here")
+    group.add_argument("--no-index", action="store_true", help="take wheels from --find-links only")
+    group.add_argument("--constraint", metavar="FILE", action="append", default=[], help="a constraint file")
+    group.add_argument("--break-system-packages", action="store_true", help="change an environment of the system, too")
+
+
+def settings(args: argparse.Namespace) -> Settings:
+    """What the options say about the installer; raises UsageError for files that are not there."""
+    from sgldoctor.fix.install import Settings
+
+    places = []
+    for place in args.find_links:
+        if "://" not in place:
+            if not os.path.exists(place):
+                raise UsageError(f"--find-links {place}: no such folder")
+            place = os.path.abspath(place)
+        places.append(place)
+    for path in args.constraint:
+        if not os.path.isfile(path):
+            raise UsageError(f"--constraint {path}: no such file")
+    constraints = tuple(os.path.abspath(path) for path in args.constraint)
+    return Settings(args.installer, tuple(places), args.no_index, constraints, args.break_system_packages)
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raise UsageError where options for a repair are given without ``--fix``, or do not go together."""
+    if not args.fix and (args.dry_run or args.yes or args.unsafe or args.prefer or args.format == "shell"):
+        raise UsageError("--dry-run, --yes, --unsafe, --prefer and --format shell go with --fix")
+    if args.format == "shell" and not args.dry_run:
+        raise UsageError("--format shell shows a plan and changes nothing: say --dry-run as well")
+
+
+def repair(report: Report, target: Target, args: argparse.Namespace, again: Again) -> int:
+    """Repair what ``report`` found in ``target``; see :func:`sgldoctor.cli.repair.repair`."""
+    from sgldoctor.cli.repair import repair as carry_out
+
+    return carry_out(report, target, args, again)

@@ -1,0 +1,228 @@
+"""Carrying out ``--fix``: plan, ask, apply, prove, or take back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sgldoctor.cli import common
+from sgldoctor.cli.fix import Again, settings
+from sgldoctor.errors import FixError
+from sgldoctor.fix import install, journal, preflight, show, snapshot, transaction, variables
+from sgldoctor.fix import plan as planning
+from sgldoctor.fix.actions import Place
+from sgldoctor.fix.install import Installer, Move
+from sgldoctor.fix.plan import Plan
+from sgldoctor.fix.tools import state_folder, word_for_uv
+from sgldoctor.fix.transaction import Work
+from sgldoctor.fix.verify import Verdict, verify
+from sgldoctor.probe.target import Target
+from sgldoctor.report.model import Report, key
+
+
+class Prepared(NamedTuple):
+    """A plan that the installer has agreed to; ``installer`` is None where there are no packages to change."""
+
+    plan: Plan
+    installer: Installer | None
+    moves: tuple[Move, ...]
+    before: snapshot.State
+    warnings: tuple[str, ...]
+
+
+def repair(report: Report, target: Target, args: argparse.Namespace, again: Again) -> int:
+    """Repair what ``report`` found in ``target``; returns the exit status.
+
+    Args:
+        report: the examination; its causes of severity error are repaired (warnings too with ``--strict``).
+        target: the environment to change.
+        args: with the options of :func:`add_options`.
+        again: examines once more; given the target with the variables as they are after the repair.
+
+    Raises:
+        FixError: refused before anything changed, or taken back.
+    """
+    quiet = args.format != "human"
+    plan = _plan(report, args)
+    if not plan.empty and not target.live:
+        raise FixError("an unpacked image (--root) is only examined: run the commands of the report inside it")
+    if args.format == "shell":
+        sys.stdout.write(_script(plan, target, report, args))
+        return 0 if args.exit_zero else report.exit_status
+    if plan.empty:
+        _tell_unfinished(target, quiet)
+        note = {"result": "nothing to apply", **show.to_json(plan)}
+        status = common.emit(report._replace(fixed=note), args)
+        _say_plan("Nothing that the doctor may repair by itself.", plan, (), (), quiet)
+        return status
+    prepared = _prepare(plan, target, report, args)
+    if not quiet:
+        common.emit(report, args)
+    _tell_unfinished(target, quiet)
+    _say_plan("Plan:", plan, prepared.moves, prepared.warnings, quiet)
+    if args.dry_run:
+        return _stop(report, args, prepared, "dry run: nothing was changed", quiet)
+    if not args.yes and not _agreed(quiet):
+        return _stop(report, args, prepared, "not confirmed: nothing was changed (--yes agrees beforehand)", quiet)
+    return _carry_out(report, target, args, again, prepared, quiet)
+
+
+def _plan(report: Report, args: argparse.Namespace) -> Plan:
+    from sgldoctor.derive.pins import pin
+
+    severities = ("error", "warning") if args.strict else planning.FIXABLE
+    return planning.make(
+        report.findings, lambda finding: report.fixes.get(key(finding), ()), report.facts,
+        lambda name: pin(name, report.facts), unsafe=args.unsafe, root=_is_root(), severities=severities,
+        prefer=args.prefer,
+    )  # fmt: skip
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _script(plan: Plan, target: Target, report: Report, args: argparse.Namespace) -> str:
+    installer = install.choose(target, settings(args), _has_pip(report)) if plan.steps else None
+    return show.script(plan, installer, Place(target.python, word_for_uv(target.environ), _is_root()))
+
+
+def _has_pip(report: Report) -> bool:
+    return any(row.get("name") == "pip" for row in report.facts.rows("packages"))
+
+
+def _prepare(plan: Plan, target: Target, report: Report, args: argparse.Namespace) -> Prepared:
+    """Everything that can be found out before anything is touched; raises FixError for what forbids the repair."""
+    from sgldoctor.fix import effects
+
+    before = snapshot.take(target)
+    installer = None
+    moves: tuple[Move, ...] = ()
+    warnings: list[str] = []
+    if plan.steps:
+        installer = install.choose(target, settings(args), _has_pip(report))
+        preflight.refuse(target, report.facts, installer, before)
+        installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
+        versions = {name: entry.version for name, entry in before.packages.items()}
+        moves = install.resolve(installer, plan.steps, versions)
+        preflight.refuse_moves(moves, before)
+        warnings += [
+            f"process {pid} uses this environment: restart it afterwards ({command})"
+            for pid, command in preflight.users(target)
+        ]
+    ground = effects.Ground(target.prefix, target.environ, "")
+    for action in plan.others:
+        because = effects.check(action, ground)
+        if because:
+            raise FixError(f"cannot {action.describe()}: {because}; nothing was changed")
+    return Prepared(plan, installer, moves, before, tuple(warnings))
+
+
+def _carry_out(
+    report: Report, target: Target, args: argparse.Namespace, again: Again, prepared: Prepared, quiet: bool
+) -> int:
+    folder = state_folder(target.environ)
+    lock = preflight.lock(folder, target.prefix)
+    try:
+        work = Work(target, prepared.installer, folder, journal.new_id(), lock)
+        if prepared.plan.steps and snapshot.take(target) != prepared.before:
+            raise FixError("the environment was changed by somebody else meanwhile; nothing was changed: try again")
+        try:
+            results = transaction.apply(work, prepared.plan, prepared.moves, prepared.before, _speaker(quiet))
+        except (FixError, KeyboardInterrupt) as error:
+            because = str(error) or "interrupted"
+            _roll_back(work, quiet, because)
+            raise FixError(f"the repair failed and was taken back\n{because}") from error
+        held = variables.load(variables.path_of(target.prefix, target.environ))
+        after = again(target._replace(environ=variables.applied(target.environ, held)))
+        verdict = verify(report.findings, after.findings, prepared.plan.targets, (report.facts, after.facts))
+        return _conclude(work, report, after, verdict, prepared, results, args, quiet)
+    finally:
+        os.close(lock)
+
+
+def _conclude(
+    work: Work, report: Report, after: Report, verdict: Verdict, prepared: Prepared, results: list[dict[str, Any]],
+    args: argparse.Namespace, quiet: bool,
+) -> int:  # fmt: skip
+    fixed = {
+        "id": work.id, **show.to_json(prepared.plan, prepared.moves), "results": results,
+        "gone": list(verdict.gone), "still": list(verdict.still), "new": list(verdict.new),
+    }  # fmt: skip
+    if verdict.proven:
+        transaction.finish(work, transaction.entry_of(work.folder, work.id), "verified")
+        status = common.emit(after._replace(fixed={"result": "verified", **fixed}), args)
+        _speaker(quiet)(f"Repaired and verified; 'sgldoctor undo {work.id}' takes it back.")
+        if any(action.do.endswith("-env") for action in prepared.plan.others):
+            _speaker(quiet)("Variables are set by: source <(sgldoctor env)")
+        return status
+    because = "; ".join(
+        [f"still there: {title}" for title in verdict.still]
+        + [f"new: {title}" for title in verdict.new]
+        + ([f"violated requirements: {verdict.pins[0]} before, {verdict.pins[1]} after"]
+           if verdict.pins[1] > verdict.pins[0] else [])
+    )  # fmt: skip
+    notes = _roll_back(work, quiet, because)
+    fixed |= {"result": "rolled back", "because": because, "notes": notes}
+    status = common.emit(report._replace(fixed=fixed), args)
+    _speaker(quiet)(f"The repair did not prove itself and was taken back: {because}")
+    return status or 1
+
+
+def _roll_back(work: Work, quiet: bool, because: str) -> list[str]:
+    entry = next((entry for entry in journal.read(work.folder) if entry.id == work.id), None)
+    if entry is None:
+        return []  # not even the first line of the journal could be written: nothing was begun
+    _speaker(quiet)(f"taking it back: {because.splitlines()[0] if because else 'interrupted'}")
+    return transaction.back(work, entry, "rolled-back", _speaker(quiet), everything=True)
+
+
+def _stop(report: Report, args: argparse.Namespace, prepared: Prepared, why: str, quiet: bool) -> int:
+    fixed = {"result": why, **show.to_json(prepared.plan, prepared.moves), "warnings": list(prepared.warnings)}
+    if quiet:
+        return common.emit(report._replace(fixed=fixed), args)
+    common.write(why + "\n")
+    return 0 if args.exit_zero else report.exit_status
+
+
+def _speaker(quiet: bool) -> Callable[[str], None]:
+    """Progress goes to standard output for people, to standard error where that holds a report for machines."""
+    stream = sys.stderr if quiet else sys.stdout
+
+    def say(text: str) -> None:
+        from sgldoctor.report.redact import redact
+        from sgldoctor.report.text import clean
+
+        stream.write(redact(clean(text)) + "\n")
+        stream.flush()
+
+    return say
+
+
+def _say_plan(head: str, plan: Plan, moves: tuple[Move, ...], warnings: tuple[str, ...], quiet: bool) -> None:
+    if quiet:
+        return
+    lines = [*show.table(plan, moves), *(f"  warning: {warning}" for warning in warnings)]
+    for line in ["", head, *lines]:
+        _speaker(quiet)(line)
+
+
+def _tell_unfinished(target: Target, quiet: bool) -> None:
+    entry = journal.unfinished(state_folder(target.environ), target.prefix)
+    if entry is not None:
+        _speaker(quiet)(
+            f"An earlier repair of this environment was interrupted ({entry.id}: {entry.why}). "
+            f"'sgldoctor undo {entry.id}' takes it back; a repair now finishes it."
+        )
+
+
+def _agreed(quiet: bool) -> bool:
+    if quiet or not sys.stdin.isatty():
+        return False
+    try:
+        return input("Apply? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

@@ -1,0 +1,83 @@
+"""``sgldoctor undo``: take back a repair."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sgldoctor.cli import common
+from sgldoctor.errors import FixError
+
+if TYPE_CHECKING:
+    from sgldoctor.fix.journal import Entry
+
+EPILOG = """examples:
+  sgldoctor undo --list                        what was repaired, when, and how it ended
+  sgldoctor undo                               take back the last repair of the active environment
+  sgldoctor undo 20261124-021500-3f2a          take back this one, of whichever environment
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    from sgldoctor.cli import fix
+
+    made = common.parser("undo", "Take back a repair: the versions, variables and files noted before it.", EPILOG)
+    made.add_argument("id", nargs="?", default="", help="the repair, as --list names it (default: the last one)")
+    made.add_argument("--list", action="store_true", help="list the repairs")
+    made.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    common.environment(made)
+    fix.add_installer(made)
+    args = made.parse_args(arguments)
+    from sgldoctor.fix import journal
+    from sgldoctor.fix.tools import state_folder
+
+    folder = state_folder(os.environ)
+    if args.list:
+        return _list(journal.read(folder), args.format)
+    prefix = "" if args.id else common.target(args).prefix
+    entry = journal.undoable(folder, prefix, args.id)
+    from sgldoctor.fix import install, preflight, snapshot, transaction
+    from sgldoctor.probe.environments import find
+
+    target = find(entry.python, None, None, os.environ)
+    if target.prefix != entry.prefix:
+        raise FixError(f"{entry.python} is not the interpreter of {entry.prefix} any more")
+    installer = None
+    if entry.begun.get("steps"):
+        installer = install.choose(target, fix.settings(args), "pip" in snapshot.take(target).packages)
+    work = transaction.Work(target, installer, folder, entry.id, -1)
+    steps, lost = transaction.steps_back(work, entry)
+    lines = [f"{step.verb} {', '.join(step.packages)}" for step in steps]
+    lines += [f"cannot be brought back by an installer: {name}" for name in lost]
+    lines += [f"take back: {line['data']['do']}" for line in entry.events if line.get("event") == "action"]
+    if args.dry_run:
+        common.write("\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])]) + "\n")
+        return 0
+    lock = preflight.lock(folder, target.prefix)
+    try:
+        notes = transaction.back(work._replace(lock=lock), entry, "undone", lambda text: common.write(text + "\n"))
+    finally:
+        os.close(lock)
+    for note in notes:
+        common.write(f"note: {note}\n")
+    common.write(f"{entry.id} is taken back: {entry.why}\n")
+    return 0
+
+
+def _list(found: list[Entry], form: str) -> int:
+    if form == "json":
+        import json
+
+        rows = [
+            {"id": entry.id, "time": entry.begun.get("time"), "prefix": entry.prefix, "why": entry.begun.get("why", []),
+             "end": entry.end or "unfinished"}
+            for entry in found
+        ]  # fmt: skip
+        common.write(json.dumps(rows, indent=1) + "\n")
+        return 0
+    for entry in found:
+        common.write(f"{entry.id}  {entry.end or 'UNFINISHED':<11}  {entry.prefix}  {entry.why}\n")
+    if not found:
+        common.write("no repairs\n")
+    return 0

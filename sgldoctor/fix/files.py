@@ -1,0 +1,77 @@
+"""Files written whole or not at all, and never through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from sgldoctor.errors import FixError
+
+
+def read(path: str) -> str | None:
+    """The text of a file; None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise FixError(f"{path}: {error.strerror}") from error
+
+
+def check(path: str) -> str:
+    """Why a file at ``path`` must not be written, ``""`` if it may: a link, a foreign owner, no regular file."""
+    user = os.geteuid() if hasattr(os, "geteuid") else None
+    folder = os.path.dirname(path)
+    while folder and not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    if folder and not os.access(folder, os.W_OK):
+        return f"{folder} cannot be written"
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return ""
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path} is no regular file"
+    if user not in (None, 0, found.st_uid):
+        return f"{path} belongs to somebody else"
+    return ""
+
+
+def write(path: str, text: str, mode: int = 0o600) -> None:
+    """Write ``text``: into a new file beside it, synced, then renamed over it. An existing file keeps its mode.
+
+    Raises:
+        FixError: see :func:`check`, or the disk is full; the old file is then untouched.
+    """
+    because = check(path)
+    if because:
+        raise FixError(because)
+    folder = os.path.dirname(path) or "."
+    beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if os.path.exists(path):
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(beside, path)
+        except OSError:
+            os.unlink(beside)
+            raise
+    except OSError as error:
+        raise FixError(f"{path}: {error.strerror}") from error
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise FixError(f"{path}: {error.strerror}") from error

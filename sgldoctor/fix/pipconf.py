@@ -1,0 +1,82 @@
+"""pip's settings for uv: whoever has told pip about a mirror means uv, too, which does not read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
+TAKEN = {
+    # key of pip.conf and PIP_*: variable of uv, separator there
+    "index-url": ("UV_DEFAULT_INDEX", " "),
+    "extra-index-url": ("UV_INDEX", " "),
+    "find-links": ("UV_FIND_LINKS", ","),
+    "constraint": ("UV_CONSTRAINT", " "),
+    "trusted-host": ("UV_INSECURE_HOST", " "),
+    "cert": ("SSL_CERT_FILE", " "),
+}
+
+
+def for_uv(prefix: str, environ: Mapping[str, str]) -> tuple[dict[str, str], bool]:
+    """Variables to add for uv, and whether pip is told to use no index.
+
+    Nothing where uv has indexes of its own, in variables or in a ``uv.toml``.
+    """
+    if any(environ.get(name) for name in UV_INDEXES) or _has_uv_toml(environ):
+        return {}, False
+    found = _pip_conf(prefix, environ)
+    for key in (*TAKEN, "no-index"):
+        value = environ.get("PIP_" + key.upper().replace("-", "_"))
+        if value:
+            found[key] = value
+    made: dict[str, str] = {}
+    for key, value in found.items():
+        if key in TAKEN:
+            name, separator = TAKEN[key]
+            if not environ.get(name):
+                made[name] = separator.join(value.split())
+    if "UV_INDEX" in made:
+        # pip looks at all indexes and takes the best version; uv by default stops at the first that has the name.
+        made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
+    return made, found.get("no-index", "").lower() in ("1", "true", "yes", "on")
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or os.path.expanduser("~")
+
+
+def _has_uv_toml(environ: Mapping[str, str]) -> bool:
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
+    paths = (environ.get("UV_CONFIG_FILE", ""), os.path.join(config, "uv", "uv.toml"), "/etc/uv/uv.toml")
+    return any(path and os.path.exists(path) for path in paths)
+
+
+def _pip_conf(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """``[global]`` and ``[install]`` of pip's files, a later file wins (pip documentation, Configuration)."""
+    import configparser
+
+    config = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
+    named = environ.get("PIP_CONFIG_FILE", "")
+    if named == os.devnull:
+        return {}
+    paths = [
+        "/etc/xdg/pip/pip.conf",
+        "/etc/pip.conf",
+        os.path.join(_home(environ), ".pip", "pip.conf"),
+        os.path.join(config, "pip", "pip.conf"),
+        os.path.join(prefix, "pip.conf"),
+        named,
+    ]
+    found: dict[str, str] = {}
+    for path in paths:
+        if not path:
+            continue
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue  # pip itself will say what is wrong with the file
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                found.update({key.lower().replace("_", "-"): value for key, value in parser.items(section)})
+    return found

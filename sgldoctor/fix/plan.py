@@ -1,0 +1,320 @@
+"""From the fixes of all findings to one plan: one package transaction, then other actions, and what stays undone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sgldoctor.facts import Facts
+from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
+from sgldoctor.fix.recipe import Fix, Pin
+from sgldoctor.rules.schema import Finding
+
+FIXABLE = ("error",)
+
+
+class Step(NamedTuple):
+    """One call of the installer. ``uninstall`` or ``install``; the rest counts for ``install`` only."""
+
+    verb: str
+    packages: tuple[str, ...]
+    deps: bool = True
+    reinstall: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain object."""
+        return self._asdict()
+
+
+class Change(NamedTuple):
+    """One line of the plan's table; ``now`` and ``then`` are versions, ``-`` for absent."""
+
+    name: str
+    now: str
+    then: str
+    why: str
+
+
+class Left(NamedTuple):
+    """A fix that is not applied: its title, why not, and what a person may do instead."""
+
+    title: str
+    because: str
+    advice: tuple[str, ...]
+
+
+class Plan(NamedTuple):
+    """What is going to be done.
+
+    Attributes:
+        steps: the package transaction, in order.
+        changes: what it changes, for the table.
+        others: variables, files and the rest, after the packages.
+        left: what remains undone.
+        notes: decisions that a reader should know: conflicts settled by pins, files shared by two wheels.
+        targets: ``(rule, subject)`` of every finding that must be gone afterwards.
+        why: titles of the fixes that are applied.
+        launch: the launch line as the fixes for flags want it, ``""`` where there is none; it is shown, never applied.
+    """
+
+    steps: tuple[Step, ...]
+    changes: tuple[Change, ...]
+    others: tuple[Action, ...]
+    left: tuple[Left, ...]
+    notes: tuple[str, ...]
+    targets: tuple[tuple[str, str], ...]
+    why: tuple[str, ...]
+    launch: str = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.steps and not self.others
+
+
+class Chosen(NamedTuple):
+    """The fix taken for a finding."""
+
+    finding: Finding
+    fix: Fix
+
+
+def make(
+    findings: Iterable[Finding],
+    fixes_of: Callable[[Finding], Sequence[Fix]],
+    facts: Facts,
+    pin: Pin,
+    *,
+    unsafe: bool = False,
+    root: bool = False,
+    severities: Sequence[str] = FIXABLE,
+    prefer: Sequence[str] = (),
+) -> Plan:
+    """Choose one fix for each cause, merge their package actions, and say what is left and why.
+
+    Args:
+        findings: of the report; only causes of one of ``severities`` are repaired.
+        fixes_of: the fixes of a finding, best first: the first one that may be applied is taken.
+        facts: for what is installed and which wheels share files.
+        pin: settles two fixes that want different versions of one package.
+        unsafe: whether fixes marked unsafe were asked for.
+        root: whether actions that need root can be done.
+        severities: severities to repair.
+        prefer: slugs of rules that win a conflict which no pin settles.
+    """
+    chosen: list[Chosen] = []
+    left: list[Left] = []
+    flags: list[Action] = []
+    for finding in findings:
+        if finding.role == "cause" and finding.severity in severities:
+            taken = _choose(finding, fixes_of(finding), unsafe=unsafe, root=root)
+            if isinstance(taken, Left):
+                left.append(taken)
+                first = next((fix for fix in fixes_of(finding) if fix.safety != "manual"), None)
+                flags += (
+                    [action for action in first.actions if isinstance(action, SetFlag | RemoveFlag)] if first else []
+                )
+            else:
+                chosen.append(taken)
+    have = _installed(facts)
+    notes: list[str] = []
+    refused = _conflicts(chosen, pin, prefer, notes)
+    left += [
+        Left(entry.fix.title, refused[entry.finding.rule.slug], _advice(entry.fix))
+        for entry in chosen
+        if entry.finding.rule.slug in refused
+    ]
+    chosen = [entry for entry in chosen if entry.finding.rule.slug not in refused]
+    steps = _steps(chosen, have, facts, pin, notes)
+    others = _others(chosen)
+    return Plan(
+        steps, _changes(steps, have, chosen), others, tuple(dict.fromkeys(left)), tuple(dict.fromkeys(notes)),
+        tuple(dict.fromkeys((entry.finding.rule.slug, entry.finding.subject) for entry in chosen)),
+        tuple(dict.fromkeys(entry.fix.title for entry in chosen)), _launch(flags, facts),
+    )  # fmt: skip
+
+
+def _launch(flags: Sequence[Action], facts: Facts) -> str:
+    line = str(facts.value("launch", "command") or "")
+    if not flags or not line:
+        return ""
+    from sgldoctor.fix.launchline import rewritten
+
+    return rewritten(line, flags)
+
+
+def needs_root(action: Action) -> bool:
+    """Whether only root can do it."""
+    return isinstance(action, LoadModule | SystemPackage)
+
+
+def _choose(finding: Finding, fixes: Sequence[Fix], *, unsafe: bool, root: bool) -> Chosen | Left:
+    """The first fix that may be applied, or why there is none."""
+    reasons: list[tuple[str, Fix]] = []
+    for fix in fixes:
+        because = _barred(fix, unsafe=unsafe, root=root)
+        if not because:
+            return Chosen(finding, fix)
+        reasons.append((because, fix))
+    if not reasons:
+        return Left(finding.title, "no repair is known for it", ())
+    because, fix = reasons[0]
+    return Left(fix.title, because, _advice(fix))
+
+
+def _barred(fix: Fix, *, unsafe: bool, root: bool) -> str:
+    if fix.safety == "manual" or any(isinstance(action, Manual) for action in fix.actions):
+        return "it is advice: a person has to do it"
+    if any(isinstance(action, SetFlag | RemoveFlag) for action in fix.actions):
+        return "the launch line is yours to change"
+    if any(needs_root(action) for action in fix.actions):
+        if not root:
+            return "it needs root"
+        if not unsafe:
+            return "it changes the system: say --unsafe to have it done"
+    if fix.safety == "unsafe" and not unsafe:
+        return "it is marked unsafe: say --unsafe to have it done"
+    return "" if fix.actions else "it has nothing to apply"
+
+
+def _advice(fix: Fix) -> tuple[str, ...]:
+    return tuple(action.command() or action.describe() for action in fix.actions)
+
+
+def _installed(facts: Facts) -> dict[str, str]:
+    from sgldoctor.derive.needs import installed
+
+    return {name: str(row["version"]) for name, row in installed(facts).items()}
+
+
+def name_of(requirement: str) -> str:
+    """The distribution of a canonical requirement."""
+    return re.split(r"[\[<>=!~@ ]", requirement, maxsplit=1)[0]
+
+
+def exact(requirement: str) -> str:
+    """The version of ``name==version``, else ``""``."""
+    match = re.fullmatch(r"[^<>=!~@ ]+==([^,*]+)", requirement)
+    return match[1] if match else ""
+
+
+def _wanted(entry: Chosen) -> list[tuple[Install, str]]:
+    return [(action, text) for action in entry.fix.actions if isinstance(action, Install) for text in action.packages]
+
+
+def _conflicts(chosen: list[Chosen], pin: Pin, prefer: Sequence[str], notes: list[str]) -> dict[str, str]:
+    """Rules whose fix is refused, with the reason. Fixes that give way are rewritten in ``chosen``."""
+    refused: dict[str, str] = {}
+    by_name: dict[str, list[tuple[Chosen, str]]] = {}
+    for entry in chosen:
+        for _, text in _wanted(entry):
+            by_name.setdefault(name_of(text), []).append((entry, text))
+    for name, wants in by_name.items():
+        texts = list(dict.fromkeys(text for _, text in wants if re.search(r"[<>=!~]", text)))
+        winner = texts[0] if texts else wants[0][1]
+        if len(texts) > 1:
+            pinned = pin(name)
+            preferred = next((text for entry, text in wants if entry.finding.rule.slug in prefer), None)
+            who = " and ".join(f"{entry.finding.rule.slug} wants {text}" for entry, text in wants if text in texts)
+            if preferred is not None:
+                winner = preferred
+                notes.append(f"{who}: {winner} is preferred as asked")
+            elif pinned in texts:
+                winner = str(pinned)
+                notes.append(f"{who}: {winner} is what the environment's own requirements pin")
+            else:
+                for entry, _ in wants:
+                    refused[entry.finding.rule.slug] = f"{who}: choose with --prefer RULE"
+                continue
+        _rewrite(chosen, name, winner)
+    return refused
+
+
+def _rewrite(chosen: list[Chosen], name: str, winner: str) -> None:
+    for position, entry in enumerate(chosen):
+        actions = tuple(
+            action._replace(packages=tuple(winner if name_of(text) == name else text for text in action.packages))
+            if isinstance(action, Install)
+            else action
+            for action in entry.fix.actions
+        )
+        chosen[position] = entry._replace(fix=entry.fix._replace(actions=actions))
+
+
+def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, notes: list[str]) -> tuple[Step, ...]:
+    """Uninstalls, then what brings its dependencies along, then exact wheels alone: these have the last word."""
+    gone = [
+        name
+        for entry in chosen
+        for action in entry.fix.actions
+        if isinstance(action, Uninstall)
+        for name in action.packages
+        if name in have
+    ]
+    gone = list(dict.fromkeys(gone))
+    groups: dict[tuple[bool, bool], list[str]] = {
+        (True, False): [],
+        (True, True): [],
+        (False, False): [],
+        (False, True): [],
+    }
+    for entry in chosen:
+        for action, text in _wanted(entry):
+            name = name_of(text)
+            # What is absent, or of another version, is written anew in any case.
+            anew = action.reinstall and name in have and name not in gone and exact(text) in ("", have[name])
+            groups[(action.deps, anew)].append(text)
+    for name, text in _bereaved(gone, have, facts, pin, notes):
+        if all(name_of(other) != name for wanted in groups.values() for other in wanted):
+            groups[(False, True)].append(text)
+        else:
+            for plain in ((True, False), (False, False)):
+                moved = [other for other in groups[plain] if name_of(other) == name and exact(other) == have[name]]
+                groups[plain] = [other for other in groups[plain] if other not in moved]
+                groups[(plain[0], True)] += moved
+    steps = [Step("uninstall", tuple(gone))] if gone else []
+    for (deps, anew), texts in groups.items():
+        if texts:
+            steps.append(Step("install", tuple(dict.fromkeys(texts)), deps, anew))
+    return tuple(steps)
+
+
+def _bereaved(
+    gone: Sequence[str], have: dict[str, str], facts: Facts, pin: Pin, notes: list[str]
+) -> list[tuple[str, str]]:
+    """Wheels that stay and share files with one that goes: these files are deleted, a reinstall brings them."""
+    found: dict[str, str] = {}
+    pairs = [(str(row["first"]), str(row["second"])) for row in facts.rows("record.shared")]
+    pairs += [(str(row["wanted"]), str(row["unwanted"])) for row in facts.rows("packages.mixed_cuda")]
+    for first, second in pairs:
+        for name, other in ((first, second), (second, first)):
+            if other in gone and name not in gone and name in have:
+                pinned = pin(name)
+                found[name] = pinned if pinned and name_of(pinned) == name else f"{name}=={have[name]}"
+                notes.append(f"{name} shares files with {other}, which is uninstalled: it is reinstalled")
+    return list(found.items())
+
+
+def _changes(steps: Sequence[Step], have: dict[str, str], chosen: Sequence[Chosen]) -> tuple[Change, ...]:
+    why: dict[str, str] = {}
+    for entry in chosen:
+        for action in entry.fix.actions:
+            if isinstance(action, Install | Uninstall):
+                for text in action.packages:
+                    why.setdefault(name_of(text), entry.finding.title)
+    rows: dict[str, Change] = {}
+    for step in steps:
+        for text in step.packages:
+            name = name_of(text)
+            now = have.get(name, "-")
+            then = "-" if step.verb == "uninstall" else exact(text) or text[len(name) :] or "newest"
+            if then == now:
+                then += " (reinstalled)" if step.reinstall or name in rows else ""
+            rows[name] = Change(name, now, then, why.get(name, "its files go with another package"))
+    return tuple(rows.values())
+
+
+def _others(chosen: Sequence[Chosen]) -> tuple[Action, ...]:
+    found = [action for entry in chosen for action in entry.fix.actions if not isinstance(action, Install | Uninstall)]
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,233 @@
+"""Applying a plan, and the way back: each step announced in the journal before it is taken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sgldoctor.errors import FixError
+from sgldoctor.fix import effects, install, journal, snapshot
+from sgldoctor.fix.effects import Ground
+from sgldoctor.fix.install import Installer, Move
+from sgldoctor.fix.journal import Entry
+from sgldoctor.fix.plan import Plan, Step, name_of
+from sgldoctor.fix.snapshot import State
+from sgldoctor.probe.run import Ran
+from sgldoctor.probe.target import Target
+
+Say = Callable[[str], None]
+
+
+class Work(NamedTuple):
+    """What a repair needs: target, installer, the journal's folder, its identity, the descriptor of the lock."""
+
+    target: Target
+    installer: Installer | None
+    folder: str
+    id: str
+    lock: int
+
+    @property
+    def ground(self) -> Ground:
+        """Where its other actions take place."""
+        return Ground(self.target.prefix, self.target.environ, self.id)
+
+
+def apply(work: Work, plan: Plan, moves: Sequence[Move], before: State, say: Say) -> list[dict[str, Any]]:
+    """Carry out a plan; returns one result for each step and action: ``do``, what, ``result``.
+
+    Raises:
+        FixError: something failed. What was done until then is in the journal; :func:`back` takes it back.
+    """
+    results: list[dict[str, Any]] = []
+    journal.append(
+        work.folder,
+        {
+            "id": work.id, "event": "begin", "prefix": work.target.prefix, "python": work.target.python,
+            "why": list(plan.why), "steps": [step.to_json() for step in plan.steps],
+            "moves": [list(move) for move in moves], "before": before.to_json(),
+        },
+    )  # fmt: skip
+    for number, step in enumerate(plan.steps, 1):
+        say(f"{step.verb} {', '.join(step.packages)}")
+        journal.append(work.folder, {"id": work.id, "event": "step", "number": number, **step.to_json()})
+        ran = _take(work, step)
+        status = ran.status if ran.status is not None else ran.because
+        journal.append(work.folder, {"id": work.id, "event": "done", "number": number, "status": status})
+        results.append(
+            {"do": step.verb, "packages": list(step.packages), "result": "done" if status == 0 else "failed"}
+        )
+        if status != 0:
+            raise FixError(f"{step.verb} of {', '.join(step.packages)} failed:\n{install.last_words(ran)}")
+    for action in plan.others:
+        say(action.describe())
+        data = effects.prepare(action, work.ground)
+        journal.append(work.folder, {"id": work.id, "event": "action", "data": data})
+        effects.apply(action, data, work.ground)
+        results.append({**action.to_json(), "result": "done"})
+    return results
+
+
+def _take(work: Work, step: Step) -> Ran:
+    if work.installer is None:
+        raise FixError("no installer was chosen")
+    if step.reinstall and work.installer.kind == "uv":
+        linked = _linked(work.target, [name_of(text) for text in step.packages])
+        if linked:
+            install.clean_cache(work.installer, linked)
+    return install.run(work.installer, work.installer.words(step), install.APPLY_SECONDS, (work.lock,))
+
+
+def _linked(target: Target, names: Iterable[str]) -> list[str]:
+    """Distributions of which a damaged file is a hard link: uv's cache holds the same damage, and would put it back."""
+    from sgldoctor.probe.record import entries
+
+    found = []
+    for folder, name in _dist_infos(snapshot.site_of(target)):
+        if name not in names:
+            continue
+        try:
+            with open(os.path.join(folder, "RECORD"), "rb") as stream:
+                listed = entries(stream.read(), everything=True)
+        except OSError:
+            continue
+        for entry in listed:
+            try:
+                status = os.stat(os.path.join(os.path.dirname(folder), entry.path))
+            except OSError:
+                continue
+            if entry.size >= 0 and status.st_size != entry.size and status.st_nlink > 1:
+                found.append(name)
+                break
+    return found
+
+
+def _dist_infos(site: str) -> list[tuple[str, str]]:
+    from sgldoctor.knowledge.releases import normalise
+
+    names = sorted(os.listdir(site)) if os.path.isdir(site) else []
+    return [
+        (os.path.join(site, name), normalise(name[: -len(".dist-info")].rpartition("-")[0]))
+        for name in names
+        if name.endswith(".dist-info")
+    ]
+
+
+def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = False) -> list[str]:
+    """Take a repair back, finished or not; returns what a person should know.
+
+    Args:
+        work: the way to install; its ``id`` is that of ``entry``.
+        entry: the repair as the journal has it.
+        event: what to write into the journal in the end: ``undone`` or ``rolled-back``.
+        say: told what is being done.
+        everything: whether all that differs from before goes back (at once, when nobody else can have changed
+            anything), or only what the repair touched.
+
+    Raises:
+        FixError: the former versions cannot be had; the journal stays open, so that a later try is possible.
+    """
+    notes: list[str] = []
+    for line in reversed(entry.events):
+        if line.get("event") == "action":
+            note = effects.undo(line["data"], work.ground)
+            if note:
+                notes.append(note)
+    before = snapshot.from_json(entry.begun["before"])
+    if entry.begun.get("steps"):
+        _tidy(before, snapshot.take(work.target))
+        only = None if everything else entry.touched
+        steps, lost = steps_back(work, entry, everything=everything)
+        notes += [f"{name} cannot be brought back by an installer" for name in lost]
+        for step in steps:
+            say(f"{step.verb} {', '.join(step.packages)}")
+            ran = _take(work, step)
+            if ran.status != 0:
+                raise FixError(
+                    f"taking back {entry.id} failed at: {step.verb} {', '.join(step.packages)}\n"
+                    f"{install.last_words(ran)}\nTry again with 'sgldoctor undo {entry.id}'"
+                )
+        differs = snapshot.back(before, snapshot.take(work.target), only)
+        if differs.uninstall or differs.install:
+            named = ", ".join([*differs.uninstall, *differs.install])
+            raise FixError(f"{entry.id} is not wholly taken back; differing: {named}")
+    journal.append(work.folder, {"id": entry.id, "event": event})
+    return notes
+
+
+def steps_back(work: Work, entry: Entry, *, everything: bool = False) -> tuple[list[Step], tuple[str, ...]]:
+    """The steps from what is installed now to what was before a repair, and what no installer can bring back."""
+    target = work.target
+    before = snapshot.from_json(entry.begun["before"])
+    if not entry.begun.get("steps"):
+        return [], ()
+    only = None if everything else entry.touched
+    now = snapshot.take(target)
+    difference = snapshot.back(before, now, only)
+    wanted = {name_of(text): text for text in difference.install}
+    for name in [*_interrupted(entry), *_bereaved(target, difference.uninstall)]:
+        held = before.packages.get(name)
+        if held is not None and name in now.packages and not held.editable:
+            wanted.setdefault(name, snapshot.requirement(name, held))
+    steps = []
+    if difference.uninstall:
+        steps.append(Step("uninstall", difference.uninstall))
+    if wanted:
+        steps.append(Step("install", tuple(wanted.values()), deps=False, reinstall=True))
+    return steps, difference.lost
+
+
+def _interrupted(entry: Entry) -> list[str]:
+    """Distributions of a step that has begun and not ended well: their files may be half there."""
+    ended = {line.get("number") for line in entry.events if line.get("event") == "done" and line.get("status") == 0}
+    open_steps = [line for line in entry.events if line.get("event") == "step" and line.get("number") not in ended]
+    if not open_steps:
+        return []
+    names = [name_of(text) for line in open_steps for text in line.get("packages", [])]
+    return list(dict.fromkeys([*names, *(str(move[0]) for move in entry.begun.get("moves", []))]))
+
+
+def _bereaved(target: Target, gone: Sequence[str]) -> list[str]:
+    """Distributions that stay and share files with one that is about to be uninstalled."""
+    if not gone:
+        return []
+    from sgldoctor.probe.packages import packages
+
+    pairs = [(str(row["first"]), str(row["second"])) for row in packages(target).rows("record.shared")]
+    found = [other for first, second in pairs for name, other in ((first, second), (second, first)) if name in gone]
+    return [name for name in dict.fromkeys(found) if name not in gone]
+
+
+def _tidy(before: State, now: State) -> None:
+    """Remove what a killed installer left half done: ``~name`` folders, and dist-info folders without a RECORD.
+
+    Without a RECORD neither pip nor uv can remove or replace a distribution; only what was not there before goes.
+    """
+    import shutil
+
+    doomed = [name for name in now.leftovers if name not in before.leftovers]
+    broken = {name for name, entry in now.packages.items() if not entry.whole}
+    broken -= {name for name, entry in before.packages.items() if not entry.whole}
+    doomed += [os.path.basename(folder) for folder, name in _dist_infos(now.site) if name in broken]
+    for name in doomed:
+        path = os.path.join(now.site, name)
+        if os.path.islink(path) or os.path.isfile(path):
+            os.unlink(path)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def finish(work: Work, entry: Entry, event: str) -> None:
+    """Close a repair in the journal; what waited for the proof is done now."""
+    for line in entry.events:
+        if line.get("event") == "action":
+            effects.finish(line["data"])
+    before = snapshot.from_json(entry.begun["before"])
+    touched = {*snapshot.changed(before, snapshot.take(work.target)), *entry.touched}
+    journal.append(work.folder, {"id": entry.id, "event": event, "touched": sorted(touched)})
+
+
+def entry_of(folder: str, name: str) -> Entry:
+    """The journal's view of a repair that is under way."""
+    return next(entry for entry in journal.read(folder) if entry.id == name)
