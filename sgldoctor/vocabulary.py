@@ -71,7 +71,7 @@ FACTS: dict[str, dict[str, str]] = {
         "direction": "older, newer or other",
         "group": "torch, nvidia, kernel, flashinfer, python (ordinary dependency)",
         "pin": "requirement that satisfies it",
-        "mover": "installed distribution that asks for exactly the installed version, if any",
+        "mover": "installed distribution that wants the version that is there and not the pinned one, if any",
         "tolerated": "True where SGLang's own images depart from the pin in the same way: at most a notice",
         "reason": "why it is tolerated, in words",
     },

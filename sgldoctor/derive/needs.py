@@ -80,7 +80,8 @@ def torch_version(facts: Facts) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _parse(line: str) -> Requirement | None:
+def parse(line: str) -> Requirement | None:
+    """A requirement line of METADATA; None where it is none."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -117,7 +118,7 @@ def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version
         named = EXTRA.search(line)
         if named and releases.normalise(named[1]) not in asked:
             continue
-        requirement = _parse(line)
+        requirement = parse(line)
         if requirement is None:
             continue
         marker = requirement.marker

@@ -246,7 +246,7 @@ def _row(need: Need, version: str, have: dict[str, Row]) -> Row:
         "direction": _direction(version, need.specifier),
         "group": _group(need.name),
         "pin": need.pin,
-        "mover": _mover(need.name, version, have),
+        "mover": _mover(need, version, have),
         "tolerated": tolerated,
         "reason": reason,
         "text": f"{need.name} {version} is installed, {need.by} {need.by_version} requires {need.specifier}",
@@ -270,15 +270,17 @@ def _misfit(need: Need, version: str, other: str) -> Row:
     }
 
 
-def _mover(name: str, version: str, have: dict[str, Row]) -> str:
-    """The installed distribution that asks for exactly the version that is there."""
-    exact = re.compile(
-        rf"{re.escape(name).replace('-', '[-_.]')}\s*(?:\[[^\]]*\])?\s*\(?==\s*([\w.!+*]+)", re.IGNORECASE
-    )
+def _mover(need: Need, version: str, have: dict[str, Row]) -> str:
+    """The installed distribution that accepts the version that is there and would not accept the one that is wanted."""
+    wanted = re.findall(r"(?:==|~=|[<>]=)\s*([\w.!+]+)", need.specifier)
+    named = re.compile("[-_.]+".join(map(re.escape, need.name.split("-"))) + r"\s*(?:\[|\(|[=<>!~])", re.IGNORECASE)
     for other, row in have.items():
         for line in row.get("requires") or ():
-            match = exact.match(line)
-            if match and other != name and satisfies(version, f"=={match[1]}"):
+            requirement = needs.parse(line) if named.match(line) and other != need.by else None
+            if requirement is None or (requirement.marker is not None and "extra" in str(requirement.marker)):
+                continue
+            specifier = str(requirement.specifier)
+            if satisfies(version, specifier) and wanted and not any(satisfies(one, specifier) for one in wanted):
                 return other
     return ""
 
