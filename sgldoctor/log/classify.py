@@ -123,9 +123,10 @@ INSTALLER = Form(
 )
 WARNING = Form(
     "warning",
-    ("arning", "WARNING", "gnore import", "eprecated", "W: "),
+    ("arning", "WARNING", "gnore import", "eprecated", "W: ", *_SOURCES),
     lazy(
-        r"(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: "
+        rf"^{_SOURCE}:\d+(?::\d+)?: {_HARMLESS}"
+        r"|(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: "
         r"|^\W{0,4}(?:[\w./-]{1,80}:? )?(?:warning|Warning|WARNING)\b[:!\]]|^Ignore import error when loading |^W: \S"
         r"|\bWarning: WARNING: |^(?:/\S+:\d+: )?\w*DeprecationWarning|\bis deprecated\b"
     ),

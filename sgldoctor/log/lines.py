@@ -112,7 +112,9 @@ def scrub(text: str) -> list[str]:
         text = _REPEATED.sub("", text)
     text = text.rstrip()
     if text.startswith("{") and text.endswith("}"):
-        text = _json_log(text)
+        inside = _json_log(text)
+        if inside:
+            return [line for part in inside for line in scrub(part)]
     if "Traceback (most" in text and len(text) > 60:
         return _one_line_traceback(text)
     if "%" in text:
@@ -122,12 +124,18 @@ def scrub(text: str) -> list[str]:
     return [text]
 
 
-def _json_log(text: str) -> str:
-    r"""The message of a JSON log line, such as Docker's own files hold; ``\n`` at its end is dropped, others stay escaped."""
-    match = _JSON_LOG.search(text)
-    if match is None or not text.startswith(('{"log"', '{"time', '{"level', '{"msg', '{"message', '{"ts', '{"stream')):
-        return text
-    return match["text"].removesuffix("\\n").replace('\\"', '"').replace("\\t", "\t").replace("\\u001b", "")
+def _json_log(text: str) -> list[str]:
+    """The lines of the message in a JSON log line, such as Docker's own files hold; nothing for other JSON."""
+    match = _JSON_LOG.search(text) if text.startswith(_JSON_BEGINS) else None
+    if match is None:
+        return []
+    return _JSON_ESCAPE.sub(_unescaped, match["text"]).rstrip("\n").split("\n")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match["code"]:
+        return chr(int(match["code"], 16))
+    return {"n": "\n", "t": "\t", "r": "\r", "b": "", "f": ""}.get(match["char"], match["char"])
 
 
 def _one_line_traceback(text: str) -> list[str]:
@@ -153,6 +161,8 @@ def _one_line_traceback(text: str) -> list[str]:
 
 
 _JSON_LOG = lazy(r'"(?:log|msg|message)": ?"(?P<text>(?:[^"\\]|\\.)*)"')
+_JSON_ESCAPE = lazy(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
+_JSON_BEGINS = ('{"log"', '{"time', '{"level', '{"msg', '{"message', '{"ts', '{"stream', '{"severity')
 _NO_LEVEL = (None, "")
 _QUOTE = lazy(r"(?:> ?){1,3}(?!>)")
 

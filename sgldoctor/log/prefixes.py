@@ -64,7 +64,7 @@ BRACKET = _table(
     (r"\[ {0,6}(?P<time>\d{1,9}\.\d{6})\](?= (?!\[)) ", "record", "kernel"),
     (r"\[(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})\] ", "record", "kernel"),
     # UCX: [1746690477.974497] [node206:611  :0]     ucp_context.c:1268 UCX  WARN
-    (r"\[(?P<time>\d{9,11}\.\d{3,6})\] +\[[^\]]{1,80}\] +", "record", "ucx"),
+    (r"\[(?P<time>\d{9,11}\.\d{1,9})\] +\[[^\]]{1,80}\] +", "record", "ucx"),
     (rf"\[{_LEVEL}\](?: |$)", "record", "level"),
     (rf"\[(?P<time>{_STAMP})\]\[[^\]]{{0,80}}\]\[{_LEVEL} ?\]:? ?", "record", "level"),
 )
@@ -97,7 +97,7 @@ DIGIT = _table(
     (rf"(?P<time>{_STAMP})(?: (?P<rank>{RANKS}))?\](?: |$)", "record", "sglang"),
     # a time and a level: Rust's tracing, dynamo, many others
     (rf"(?P<time>{_STAMP})[\t ]+\[?{_LEVEL}\]?:? +(?:\[(?P<where>[\w./-]{{1,120}}:\d+)\] )?", "record", "level"),
-    (rf"(?P<time>{_STAMP})(?:: | +- +|\t| |$)", "collector", "time"),
+    (rf"(?P<time>{_STAMP})(?::? |\t|$)", "collector", "time"),
 )
 
 HASH = _table(

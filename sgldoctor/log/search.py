@@ -11,6 +11,7 @@ handed to :func:`select` as long as it finds at least the anchors.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -23,6 +24,8 @@ KEPT = 2 << 20
 """Bytes of passages kept; past half of it, only shapes that were not seen before are added."""
 LONG = 32 << 10
 """A line longer than this is cut to pieces round its anchors."""
+ENDLESS = 1 << 20
+"""A line of which this much has been read is taken in parts."""
 WINDOW = 4 << 10
 """Bytes kept on each side of an anchor in such a line."""
 BEFORE, AFTER = 3, 14
@@ -42,6 +45,8 @@ STRUCTURE: tuple[bytes, ...] = (
 """What the reader itself looks for, beside the rules' anchors: where tracebacks, deaths and pasted facts begin."""
 
 _HEX = b"0123456789abcdef"
+_WORDS = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
+"""Everything that is no ASCII letter or digit becomes a blank."""
 
 Engine = Callable[[bytes], Iterable[int]]
 
@@ -123,7 +128,7 @@ def templates(literals: Sequence[bytes]) -> Engine:
     for literal in literals:
         stripped.setdefault(literal.translate(None, _HEX), []).append(literal)
     short = [literal for key, group in stripped.items() if len(key) < 3 for literal in group]
-    shapes = [key for key in stripped if len(key) >= 3]
+    present = finder([key for key in stripped if len(key) >= 3])
     seen: set[bytes] = set()
     hot: dict[bytes, int] = {}
     used = 0
@@ -135,10 +140,9 @@ def templates(literals: Sequence[bytes]) -> Engine:
         new -= seen
         new.difference_update(hot)
         if new:
-            text = b"\n".join(new)
-            present = [key for key in shapes if key in text]
+            there = present(b"\n".join(new))
             for line in new:
-                for key in present:
+                for key in there:
                     if key in line:
                         hot[line] = 0
                         break
@@ -166,6 +170,31 @@ def templates(literals: Sequence[bytes]) -> Engine:
     return find
 
 
+def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
+    """A function that says which of ``keys`` a text holds.
+
+    Keys with a whole word inside are looked for only in a text that has this word; so the cost of many keys is hardly
+    more than that of a few.
+    """
+    by_word: dict[bytes, list[bytes]] = {}
+    plain: list[bytes] = []
+    for key in keys:
+        words = key.translate(_WORDS).split()
+        words = words[0 if key[:1].translate(_WORDS) == b" " else 1 :]
+        words = words[: None if key[-1:].translate(_WORDS) == b" " else -1]
+        word = max(words, key=len, default=b"")
+        (by_word.setdefault(word, []) if len(word) > 2 else plain).append(key)
+
+    def present(text: bytes) -> list[bytes]:
+        found = [key for key in plain if key in text]
+        if by_word:
+            for word in by_word.keys() & set(text.translate(_WORDS).split()):
+                found += [key for key in by_word[word] if key in text]
+        return found
+
+    return present
+
+
 def _raw(block: bytes, literals: Sequence[bytes]) -> list[int]:
     offsets: list[int] = []
     for literal in literals:
@@ -177,78 +206,90 @@ def _raw(block: bytes, literals: Sequence[bytes]) -> list[int]:
 
 
 def _large(blocks: Iterable[bytes], literals: Sequence[bytes], engine: Engine) -> Selection:
-    keep = _Keeper()
-    number, size = 1, 0
+    keep = _Keeper(engine, literals)
     carry = b""
-    longest = max(len(literal) for literal in literals)
-    tail: list[tuple[int, bytes]] = []
+    size = 0
+    overlap = WINDOW + max(len(literal) for literal in literals)
     for block in blocks:
         size += len(block)
         data = carry + block if carry else block
         cut = data.rfind(b"\n") + 1
         if cut:
-            number = keep.chunk(data[:cut], number, engine, literals)
-            tail = [*tail[-1:], (number, data[:cut])]
-            carry = data[cut:]
-        else:
-            carry = data
-        if len(carry) > 2 * WHOLE:  # a line without an end: take out what it has, go on with its last bytes
-            for piece in pieces(carry, literals):
-                keep.add(number, piece)
-            carry = carry[-longest - WINDOW :]
+            keep.lines(data[:cut].split(b"\n")[:-1], data[:cut])
+        carry = data[cut:]
+        while len(carry) > ENDLESS:  # a line without an end: take out what its beginning has, go on with the rest
+            keep.part(carry[:ENDLESS])
+            carry = carry[ENDLESS - overlap :]
     if carry:
-        keep.chunk(carry, number, engine, literals)
-        tail = [*tail[-1:], (number + 1, carry)]
-        number += 1
-    keep.last(tail, literals)
-    return Selection(keep.sorted(), number - 1, size, whole=False)
+        keep.lines([carry], carry)
+    return Selection(keep.finish(), keep.number - 1, size, whole=False)
 
 
 class _Keeper:
-    """The passages kept so far."""
+    """Decides what is kept, line by line in the order of the file: the size of the blocks makes no difference."""
 
-    def __init__(self) -> None:
-        self.lines: dict[tuple[int, int], bytes] = {}
+    def __init__(self, engine: Engine, literals: Sequence[bytes]) -> None:
+        self.engine = engine
+        self.literals = literals
+        self.number = 1  # of the next line
+        self.until = 0  # lines below this number are kept in any case
+        self.head = ENDS
         self.size = 0
-        self.context: list[bytes] = []
-        self.after = 0
+        self.kept: dict[tuple[int, int], bytes] = {}
         self.shapes: dict[bytes, int] = {}
+        self.recent: deque[list[bytes]] = deque()  # the last lines, for what comes before a hit and for the end
+        self.recent_size = 0
 
-    def chunk(self, data: bytes, number: int, engine: Engine, literals: Sequence[bytes]) -> int:
-        """Take a block of whole lines that begins with line ``number``; returns the number of the line after it."""
-        lines = data.split(b"\n")
-        if data.endswith(b"\n"):
-            lines.pop()
-        wanted = self._wanted(data, lines, number, engine)
-        for index in sorted(wanted):
-            if index < 0:
-                self.put(number + index, self.context[index], literals)
-            else:
-                self.put(number + index, lines[index], literals)
-        self.context = [*self.context, *lines[-BEFORE:]][-BEFORE:]
-        return number + len(lines)
-
-    def _wanted(self, data: bytes, lines: list[bytes], number: int, engine: Engine) -> set[int]:
-        wanted: set[int] = set(range(min(self.after, len(lines))))
-        self.after = max(0, self.after - len(lines))
-        if number == 1:
-            wanted |= set(_within(lines, ENDS))
-        offsets = sorted(engine(data))
-        if not offsets or self.size > 2 * KEPT:
-            return wanted
-        at, index, last = 0, 0, -1
-        first = -min(len(self.context), number - 1)
-        for offset in offsets:
-            index += data.count(b"\n", at, offset)
+    def lines(self, lines: list[bytes], data: bytes) -> None:
+        """Take whole lines; ``data`` are the same as they stand in the file."""
+        first = self.number
+        index = 0
+        while self.head > 0 and index < len(lines):
+            self.head -= len(lines[index]) + 1
+            self.put(first + index, lines[index])
+            index += 1
+        done, hit, at = index, 0, 0
+        for offset in sorted(self.engine(data)):
+            hit += data.count(b"\n", at, offset)
             at = offset
-            if index == last or index >= len(lines):
+            if hit >= len(lines):
+                break
+            done = self._follow(lines, done, hit)
+            if self.size > 2 * KEPT:
                 continue
-            last = index
-            before, after = self._room(lines[index])
+            before, after = self._room(lines[hit])
             if after:
-                wanted.update(range(max(index - before, first), min(index + after, len(lines))))
-                self.after = max(self.after, index + after - len(lines))
-        return wanted
+                for number, line in self._before(lines, hit, before):
+                    self.put(number, line)
+                self.until = max(self.until, first + hit + after)
+        self._follow(lines, done, len(lines))
+        self.number = first + len(lines)
+        self.recent.append(lines)
+        self.recent_size += len(data)
+        while len(self.recent) > BEFORE and self.recent_size - sum(map(len, self.recent[0])) > 2 * ENDS:
+            self.recent_size -= sum(map(len, self.recent.popleft()))
+
+    def _follow(self, lines: list[bytes], begin: int, end: int) -> int:
+        """Keep the lines from ``begin`` to ``end`` that stand behind a hit; returns where to go on."""
+        for index in range(begin, min(end, self.until - self.number)):
+            self.put(self.number + index, lines[index])
+        return max(begin, end)
+
+    def _before(self, lines: list[bytes], hit: int, count: int) -> list[tuple[int, bytes]]:
+        """The ``count`` lines before a hit, also those of earlier blocks."""
+        found: list[tuple[int, bytes]] = []
+        index, number = hit, self.number + hit
+        blocks = iter(reversed(self.recent))
+        while len(found) < count and number > 1:
+            if index == 0:
+                lines = next(blocks, [])
+                index = len(lines)
+                if not lines:
+                    break
+            index -= 1
+            number -= 1
+            found.append((number, lines[index]))
+        return found
 
     def _room(self, line: bytes) -> tuple[int, int]:
         """How many lines before and from this one on are kept: fewer, the more often its shape was kept already."""
@@ -266,42 +307,28 @@ class _Keeper:
             return 0, 0
         return (1, OFTEN) if count < OFTEN else (0, 1)
 
-    def put(self, number: int, line: bytes, literals: Sequence[bytes]) -> None:
+    def put(self, number: int, line: bytes) -> None:
         """Keep one whole line."""
-        if (number, 0) in self.lines:
+        if (number, 0) in self.kept:
             return
-        for part, piece in enumerate(pieces(line, literals) if len(line) > LONG else (line,)):
-            self.lines[number, part] = piece
+        for part, piece in enumerate(pieces(line, self.literals) if len(line) > LONG else (line,)):
+            self.kept[number, part] = piece
             self.size += len(piece) + 50
 
-    def add(self, number: int, piece: bytes) -> None:
-        """Keep one piece of a line that never ends, if there is room."""
-        if self.size < KEPT and piece not in self.lines.values():
-            self.lines[number, len(self.lines)] = piece
-            self.size += len(piece) + 50
+    def part(self, line: bytes) -> None:
+        """Keep what a part of an endless line has round its anchors, while there is room."""
+        for piece in pieces(line, self.literals):
+            if self.size < KEPT:
+                self.kept[self.number, len(self.kept)] = piece
+                self.size += len(piece) + 50
 
-    def last(self, tail: list[tuple[int, bytes]], literals: Sequence[bytes]) -> None:
-        """Keep the end of the log: blocks with the number of the line after each."""
-        room = ENDS
-        for after, data in reversed(tail):
-            lines = data.split(b"\n")
-            if data.endswith(b"\n"):
-                lines.pop()
-            for index in range(len(lines) - 1, -1, -1):
-                room -= len(lines[index]) + 1
-                if room < 0:
-                    return
-                self.put(after - len(lines) + index, lines[index], literals)
-
-    def sorted(self) -> list[tuple[int, bytes]]:
-        """Everything kept, in the order of the file."""
-        return [(number, self.lines[number, part]) for number, part in sorted(self.lines)]
-
-
-def _within(lines: list[bytes], room: int) -> Iterator[int]:
-    """Indices of the first lines that fit into ``room`` bytes."""
-    for index, line in enumerate(lines):
-        room -= len(line) + 1
-        if room < 0:
-            return
-        yield index
+    def finish(self) -> list[tuple[int, bytes]]:
+        """Keep the end of the log too, and return everything in the order of the file."""
+        room, number = ENDS, self.number
+        for lines in reversed(self.recent):
+            for line in reversed(lines):
+                number -= 1
+                room -= len(line) + 1
+                if room >= 0 or number == self.number - 1:
+                    self.put(number, line)
+        return [(number, self.kept[number, part]) for number, part in sorted(self.kept)]
