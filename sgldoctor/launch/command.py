@@ -88,13 +88,30 @@ def _walk(
         elif at := _entry(rest):
             kind, first = at
             found.append(_command(kind, rest, first, _scope(rest[:first], exported, prefix), problems))
-    if not found and depth == 0 and script.commands:
-        words = [word for part in script.commands[0] for word in shell.expand(part, variables)]
+    if not found and depth == 0:
+        found = _bare_options(script, variables, exported, problems)
+    return found, problems
+
+
+def _bare_options(
+    script: shell.Script,
+    variables: dict[str, tuple[str, bool]],
+    exported: dict[str, tuple[str, bool]],
+    problems: tuple[Problem, ...],
+) -> list[Command]:
+    """Options without a program, as an image with an entry point of its own takes them."""
+    for raw in script.commands:
+        words = [word for part in raw for word in shell.expand(part, variables)]
         prefix = _prefix(words)
         rest = words[len(prefix) :]
         if rest and re.match(r"--?[A-Za-z]", rest[0].text):
-            found.append(_command("options", rest, 0, prefix, problems))
-    return found, problems
+            return [_command("options", rest, 0, {**exported, **prefix}, problems)]
+    return []
+
+
+def command_of(kind: str, arguments: tuple[Word, ...]) -> Command:
+    """A command from arguments that were never a line."""
+    return _command(kind, list(arguments), 0, {}, ())
 
 
 def _command(
