@@ -6,11 +6,18 @@ Pure: works the same on the rows of a probe and on those that a pasted log or a 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sgldoctor.derive import settings
 from sgldoctor.facts import Facts, Row
 
 OURS = ("SGLANG_", "SGL_")
+_NAME = r"(?P<name>SGL(?:ANG)?_[A-Z0-9_]{1,80})"
+# The wordings of srt/environ.py (0.5.3..0.5.23), then those of warnings elsewhere.
+_WARNED = (
+    rf"Environment variable '?{_NAME}'?(?: \(in ms\))? (?:is|will be|has been) deprecated[^\n]{{0,400}}",
+    rf"{_NAME} (?:is|has been|and \w{{1,80}} are) (?:deprecated|removed|no longer supported)[^\n]{{0,400}}",
+)
 
 
 def derive(facts: Facts) -> Facts:
@@ -34,6 +41,20 @@ def derive(facts: Facts) -> Facts:
     if shadows:
         found.put("environment.library_path", shadows, "derived")
     return found
+
+
+def warned(texts: Iterable[tuple[str, int]]) -> list[Row]:
+    """Rows of ``environment.warned`` from what a log says, as (text, line): which variables SGLang complains of."""
+    rows: list[Row] = []
+    for text, line in texts:
+        if "SGL" not in text:
+            continue
+        for pattern in _WARNED:
+            found = re.search(pattern, text)
+            if found:
+                rows.append({"name": found["name"], "says": found.group().strip(), "line": line})
+                break
+    return rows
 
 
 def _release(facts: Facts) -> str:
@@ -61,8 +82,9 @@ def _renamed(facts: Facts, values: dict[str, str]) -> list[Row]:
     for entry in warned:
         said.setdefault(str(entry["name"]), str(entry.get("says") or ""))
         lines.setdefault(str(entry["name"]), entry.get("line"))
+    candidates = _candidates(facts, said)
     for name in dict.fromkeys([*ours, *said]):
-        row = _one(facts, name, ours.get(name), said.get(name, ""))
+        row = _one(_release(facts), name, ours.get(name), candidates)
         if row is None:
             continue
         if lines.get(name) is not None:
@@ -72,19 +94,29 @@ def _renamed(facts: Facts, values: dict[str, str]) -> list[Row]:
     return rows
 
 
-def _one(facts: Facts, name: str, value: str | None, says: str) -> Row | None:
-    from sgldoctor.derive.variables import between, explain_variable
+def _candidates(facts: Facts, said: dict[str, str]) -> list[int]:
+    """Indices of the releases that this may be: within ``log.releases``, and printing every warning that was seen."""
+    from sgldoctor.derive.variables import prints
+    from sgldoctor.knowledge.variables import place, releases
+
+    first = place(str(facts.value("log.releases", "first") or ""))
+    last = place(str(facts.value("log.releases", "last") or ""))
+    every = range(len(releases()))
+    left = [at for at in every if (first is None or first <= at) and (last is None or at <= last)] or list(every)
+    for name, says in said.items():
+        # A warning that no release within the range prints is worded by something else: it proves nothing.
+        left = [at for at in left if says and prints(name, says, at)] or left
+    return left
+
+
+def _one(release: str, name: str, value: str | None, candidates: list[int]) -> Row | None:
+    from sgldoctor.derive.variables import among, explain_variable
     from sgldoctor.knowledge.variables import meaning, place
 
-    release = _release(facts)
-    first, last = facts.value("log.releases", "first"), facts.value("log.releases", "last")
-    if release and place(release) is not None:
-        row = explain_variable(name, value, release, says)
-    elif first and last:
-        row = between(name, value, str(first), str(last), says)
-    else:
-        row = explain_variable(name, value, None, says)
-    if row is None and release and len(meaning(name)) == 1:
+    if place(release) is None:
+        return among(name, value, candidates)
+    row = explain_variable(name, value, release)
+    if row is None and len(meaning(name)) == 1:
         return _misspelt(name, value, release)
     return row
 

@@ -8,7 +8,7 @@ release reads is what counts; the warnings often say something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sgldoctor.facts import Row
@@ -107,6 +107,10 @@ def judge(name: str, at: int) -> Verdict:
         )
     if right(here):
         other = right(here)[0]
+        flag = next((_flag(one.says) for one in notices(other, at) if one.kind == "flag"), "")
+        if flag:
+            note = f"SGLang {release} still copies it to {other}, which {flag} replaces."
+            return Verdict("flag", True, flag, SAME, printed, note)
         way = "copies it, with the meaning kept, to" if wanted[other] != SAME else "still copies it to"
         note = f"SGLang {release} {way} {other}."
         return Verdict(_kind(wanted[other]), True, other, wanted[other], printed, note)
@@ -232,26 +236,24 @@ def explain_variable(name: str, value: str | None = None, release: str | None = 
         says: a warning that was seen.
     """
     at = place(release) if release else None
-    if at is not None:
-        verdict = judge(name, at)
-        return _row(name, value, verdict, _range(name, verdict, at), releases()[at]) if verdict.kind else None
-    return _unknown(name, value, range(len(releases())), says)
+    if at is None:
+        return among(name, value, [place for place in range(len(releases())) if not says or prints(name, says, place)])
+    verdict = judge(name, at)
+    return _row(name, value, verdict, _range(name, verdict, at), releases()[at]) if verdict.kind else None
 
 
-def between(name: str, value: str | None, first: str, last: str, says: str = "") -> Row | None:
-    """As :func:`explain_variable`, for a release that is only known to lie between two others."""
-    low, high = place(first), place(last)
-    if low is None or high is None or low > high:
-        return explain_variable(name, value, None, says)
-    return _unknown(name, value, range(low, high + 1), says)
+def prints(name: str, says: str, at: int) -> bool:
+    """Whether release ``at`` would print ``says`` (or the part of it that was seen) for this variable."""
+    return any(says in text or text in says for text in judge(name, at).says)
 
 
-def _unknown(name: str, value: str | None, candidates: range, says: str) -> Row | None:
+def among(name: str, value: str | None, candidates: Sequence[int]) -> Row | None:
+    """As :func:`explain_variable`, where the release is only known to be one of these.
+
+    None where the newest of them has nothing against the variable: then it is most likely meant as it stands.
+    """
     verdicts = [(at, judge(name, at)) for at in candidates]
-    seen = [(at, one) for at, one in verdicts if says and any(says in text or text in says for text in one.says)]
-    verdicts = seen or verdicts
     if not verdicts or not verdicts[-1][1].kind:
-        # The newest release has nothing against it: then it is most likely meant as it stands.
         return None
     groups: list[tuple[int, int, Verdict]] = []
     for at, one in verdicts:
@@ -259,18 +261,16 @@ def _unknown(name: str, value: str | None, candidates: range, says: str) -> Row 
             groups[-1] = (groups[-1][0], at, one)
         else:
             groups.append((at, at, one))
-    known = releases()
     newest = groups[-1][2]
-    row = _row(name, value, newest, _span(verdicts[0][0], verdicts[-1][0]), "")
+    row = _row(name, value, newest, _span(candidates[0], candidates[-1]), "")
     if len({one.works for _, _, one in groups}) > 1:
         row["works"] = None
-    if len(groups) > 1:
-        parts = []
-        for first, last, one in groups:
-            text = (one.note or "read as it is.").replace(f"SGLang {known[last]} ", "").rstrip(".")
-            instead = f"; use {one.successor}" if one.successor and not one.works else ""
-            parts.append(f"{_span(first, last)}: {text}{instead}")
-        row["note"] = "The release is not known. " + ". ".join(parts) + "."
+    parts = []
+    for first, last, one in groups:
+        text = one.note.replace(f"SGLang {releases()[last]} ", "", 1).rstrip(".") or "takes it as it is"
+        instead = f"; set {one.successor} there" if one.successor and not one.works else ""
+        parts.append(f"SGLang {_span(first, last)} {text}{instead if len(groups) > 1 else ''}.")
+    row["note"] = " ".join(parts)
     return row
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from sgldoctor.facts import Facts
+from sgldoctor.facts import Facts, Row
 from sgldoctor.probe.files import names, read
 
 if TYPE_CHECKING:
@@ -63,6 +63,41 @@ def _ipv6(target: Target) -> dict[str, list[str]]:
 
             addresses.setdefault(parts[5], []).append(_socket.inet_ntop(_socket.AF_INET6, bytes.fromhex(parts[0])))
     return addresses
+
+
+# Flags of launch_server that name a port to listen on, and what for.
+_PORT_FLAGS = {
+    "--port": "http",
+    "--nccl-port": "NCCL rendezvous",
+    "--disaggregation-bootstrap-port": "disaggregation bootstrap",
+    "--encoder-bootstrap-port": "encoder bootstrap",
+    "--engine-info-bootstrap-port": "engine info",
+    "--grpc-port": "gRPC",
+    "--grpc-http-sidecar-port": "HTTP beside gRPC",
+    "--smg-http-sidecar-port": "HTTP beside gRPC",
+}
+
+
+def asked(options: Iterable[Row]) -> list[tuple[int, str]]:
+    """The ports that a launch line names, from rows of ``launch.option``, for :func:`ports`.
+
+    ``--dist-init-addr`` counts only with a local address: on other nodes than the first it names another machine.
+    """
+    wanted: list[tuple[int, str]] = []
+    for row in options:
+        flag, value = str(row.get("flag", "")), str(row.get("value", ""))
+        if flag == "--dist-init-addr":
+            host, _, value = value.rpartition(":")
+            if host not in ("localhost", "127.0.0.1", "0.0.0.0", "[::1]"):  # noqa: S104 - compared, not bound
+                continue
+            purpose = "dist-init"
+        elif flag in _PORT_FLAGS:
+            purpose = _PORT_FLAGS[flag]
+        else:
+            continue
+        if value.isdecimal() and 0 < int(value[:6]) < 65536:
+            wanted.append((int(value), purpose))
+    return wanted
 
 
 def ports(target: Target, wanted: Iterable[tuple[int, str]]) -> Facts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from sgldoctor.derive.variables import between, explain_variable, judge, start
+from sgldoctor.derive.variables import among, explain_variable, judge, start
 from sgldoctor.facts import Row
 from sgldoctor.knowledge.variables import SAME, Transform, knowledge, meaning, place, releases
 
@@ -87,7 +87,7 @@ def test_unknown_release_tells_each_range() -> None:
     row = explained(OLD, "1", None)
     assert row["works"] is None
     assert (row["successor"], row["successor_value"], row["release"]) == (ENABLE, "0", "")
-    for part in ("..0.5.2:", "0.5.3..0.5.6.post2:", "0.5.7..0.5.17:", "0.5.18..0.5.20:", "0.5.21..:"):
+    for part in ("..0.5.2 ", "0.5.3..0.5.6.post2 ", "0.5.7..0.5.17 ", "0.5.18..0.5.20 ", "0.5.21.. "):
         assert part in row["note"]
     assert explain_variable(ENABLE, "0", None) is None
 
@@ -99,10 +99,13 @@ def test_a_warning_that_was_seen_narrows_the_releases() -> None:
 
 
 def test_a_range_of_releases_narrows_too() -> None:
-    row = between(OLD, "1", "0.5.9", "0.5.12")
+    places = list(range(releases().index("0.5.9"), releases().index("0.5.12") + 1))
+    row = among(OLD, "1", places)
     assert row is not None
     assert (row["works"], row["releases"]) == (False, "0.5.9..0.5.12")
-    assert between(OLD, "1", "0.4.6.post5", "0.5.2") is None
+    assert row["note"].startswith("SGLang 0.5.9..0.5.12 copies")
+    assert among(OLD, "1", [releases().index("0.5.2")]) is None
+    assert among(OLD, "1", []) is None
 
 
 # Read under the old name only, while the release's warning names the new one.
@@ -141,6 +144,7 @@ def test_a_release_that_reads_both_names_in_different_places() -> None:
         ("SGLANG_QUEUED_TIMEOUT_MS", "5000", "0.5.9", "milliseconds", True, "SGLANG_REQ_WAITING_TIMEOUT", "5"),
         ("SGLANG_QUEUED_TIMEOUT_MS", "1500", "0.5.23", "milliseconds", False, "SGLANG_REQ_WAITING_TIMEOUT", "1.5"),
         ("SGLANG_NSA_FUSE_TOPK", "0", "0.5.15", "renamed", True, "SGLANG_DSA_FUSE_TOPK", "0"),
+        ("SGLANG_ENABLE_FLASHINFER_GEMM", "1", "0.5.8", "flag", True, "--fp8-gemm-backend=flashinfer_trtllm", ""),
         ("SGLANG_CUTLASS_MOE", "1", "0.5.19", "flag", False, "--moe-runner-backend=cutlass", ""),
         ("SGLANG_OPT_USE_CUDA_SCONV", "1", "0.5.18", "removed", False, "", ""),
         (

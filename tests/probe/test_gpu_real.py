@@ -39,7 +39,8 @@ def test_agrees_with_nvidia_smi() -> None:
         assert row["persistence"] is (persistence == "Enabled")
     assert facts.value("driver", "loaded") is True
     assert facts.value("driver", "module") in ("open", "proprietary")
-    assert facts.unknown == []
+    # The kernel log may be closed to us; everything about GPUs may not be.
+    assert [entry for entry in facts.unknown if entry.what != "host.events"] == []
 
 
 def test_cuda_answers() -> None:
@@ -61,7 +62,8 @@ def test_derived_facts_follow() -> None:
     facts.merge(devices(target("/", os.environ)))
     facts.put("torch", {"cuda": "12.8"}, "probe")
     assert driver.derive(facts).one("driver.minimum")["ok"] in (True, False)
-    assert rdma.derive(facts).known("rdma.registration")
+    assert rdma.derive(facts).known("rdma.registration") is facts.known("modules")
+    assert driver.derive(facts).rows("gpus.unsupported") == ()
 
 
 def test_is_quick() -> None:

@@ -4,7 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-from sgldoctor.probe.network import interfaces, ports
+import pytest
+
+from sgldoctor.probe.network import asked, interfaces, ports
 from tests.probe.machine import lay, target
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
@@ -68,6 +70,23 @@ def test_ports_of_a_root(tmp_path: Path) -> None:
         ("free", ""),
         ("taken", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "wanted"),
+    [
+        ("--port", "30000", [(30000, "http")]),
+        ("--port", "0", []),
+        ("--port", "99999999999999999999", []),
+        ("--port", "$PORT", []),
+        ("--dist-init-addr", "127.0.0.1:5000", [(5000, "dist-init")]),
+        ("--dist-init-addr", "10.0.0.1:5000", []),
+        ("--dist-init-addr", "5000", []),
+        ("--tp-size", "8", []),
+    ],
+)
+def test_ports_of_a_launch_line(flag: str, value: str, wanted: list[tuple[int, str]]) -> None:
+    assert asked([{"flag": flag, "value": value}]) == wanted
 
 
 def test_without_proc(tmp_path: Path) -> None:
