@@ -31,7 +31,8 @@ def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> It
             met and no module can unpack it.
     """
     if path == "-":
-        yield from _decode(_read(stdin if stdin is not None else sys.stdin.buffer, size, "standard input"), size)
+        source = stdin if stdin is not None else sys.stdin.buffer
+        yield from _decode(_unpack(_read(source, size, "standard input"), "standard input", size))
         return
     if os.path.isdir(path):
         raise InputError(f"{path} is a folder, not a log file")
@@ -40,7 +41,7 @@ def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> It
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     with stream:
-        yield from _decode(_unpack(_read(stream, size, path), path, size), size)
+        yield from _decode(_unpack(_read(stream, size, path), path, size))
 
 
 def _read(stream: BinaryIO, size: int, name: str) -> Iterator[bytes]:
@@ -80,11 +81,13 @@ def _gunzip(first: bytes, raw: Iterator[bytes], name: str, size: int) -> Iterato
             if out:
                 yield out
             if engine.eof:  # several members may follow each other, as logrotate and cat make them
-                data = engine.unused_data or next(raw, b"")
-                if data.startswith(_GZIP):
-                    engine = zlib.decompressobj(wbits=31)
-                    continue
-                return  # what follows the last member is padding
+                data = engine.unused_data
+                while len(data) < 2 and (more := next(raw, b"")):
+                    data += more
+                if not data.startswith(_GZIP):
+                    return  # what follows the last member is padding
+                engine = zlib.decompressobj(wbits=31)
+                continue
             data = engine.unconsumed_tail or next(raw, b"")
     except zlib.error as error:
         raise InputError(f"{name} is damaged gzip data: {error}") from error
@@ -110,7 +113,7 @@ def _unzstd(first: bytes, raw: Iterator[bytes], name: str) -> Iterator[bytes]:
         raise InputError(f"{name} is damaged zstd data: {error}") from error
 
 
-def _decode(raw: Iterator[bytes], size: int) -> Iterator[bytes]:
+def _decode(raw: Iterator[bytes]) -> Iterator[bytes]:
     """Turn UTF-16 (PowerShell's ``>``) into UTF-8 and drop a UTF-8 byte order mark; other bytes pass unchanged."""
     first = next(raw, b"")
     while first and len(first) < 3:

@@ -26,7 +26,8 @@ from sgldoctor.log.tracebacks import (
 )
 
 _TERMINATE = lazy(
-    r"terminate called (?:after throwing an instance of '(?P<type>[^']{1,200})'|without an active exception|recursively)"
+    r"terminate called (?:after throwing an instance of '(?P<type>[^']{1,200})'|"
+    r"without an active exception|recursively)"
 )
 _BULLET = lazy(r"^(?:[-*•] |\d{1,2}[.)] )")
 _SECTION = lazy(r"^(?:options|optional arguments|positional arguments|[\w -]{1,60}):$")
@@ -73,7 +74,7 @@ class Channel:
         self.events.append(
             Event(
                 kind, text[: 2 * LINE_BYTES], line.number, 0, line.rank, self.source, frames=frames,
-                end=end or line.number, time=line.time,
+                end=max(end, line.number), time=line.time,
             )
         )  # fmt: skip
 

@@ -67,8 +67,8 @@ class Form(NamedTuple):
 
 EXIT = Form(
     "exit",
-    ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k", "xit", "eturn",
-     "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory killer", "of memory", "Reason:", "reason:"),
+    ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k", "xit",
+     "eturn", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:"),
     lazy(
         r"(?:^|[ \])])(?:\d+ )?Killed(?:$|\s{2,}|\s+(?:python|sglang|\$|\w+=))"
         r"|^\S{0,200}: line \d+: +\d+ (?:Killed|Aborted|Terminated|Bus error|Segmentation fault|Illegal instruction)"
@@ -91,7 +91,8 @@ COMPILER = Form(
         rf"|^{_SOURCE}:\d+: (?:fatal )?error: |\bnvcc fatal\b|\bptxas (?:fatal|error)\b"
         rf"|^ptxas [^\s,]{{1,300}}, line \d+; (?:fatal|error)|(?:^|/){_TOOLS}(?:-\d+)?: (?!warning)"
         r"[^\n]{0,2000}(?:error|fatal|cannot find|undefined reference|not found|No such)"
-        r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^g?make(?:\[\d+\])?: \*\*\*|: undefined reference to "
+        r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^g?make(?:\[\d+\])?: \*\*\*"
+        r"|: undefined reference to "
         r"|^error: command '[^']{0,300}' failed|^sccache: error|^loc\(\"[^\"]{0,300}\":\d+:\d+\): error:"
     ),
 )
@@ -107,8 +108,9 @@ INSTALLER = Form(
     "installer",
     ("ERROR: ", "error: ", "requires ", "has requirement", " x ", "× ", "int: ", "─▶", "note: This"),  # noqa: RUF001
     lazy(
-        r"^ERROR: (?:Cannot install|Could not find a version|No matching distribution|ResolutionImpossible|pip's dependency|"
-        r"Failed building|Failed to build|Could not build|Ignored the following|Package |Invalid requirement|"
+        r"^ERROR: (?:Cannot install|Could not find a version|No matching distribution|ResolutionImpossible|"
+        r"pip's dependency|Failed building|Failed to build|"
+        r"Could not build|Ignored the following|Package |Invalid requirement|"
         r"Could not install|HTTP error|Directory |Exception:|Command errored|Some build|Could not open requirements|"
         r"Cannot uninstall|THESE PACKAGES|Hash|To modify pip|Cannot set|Operation cancelled|Wheel |"
         r"[\w.-]+ has requirement|[\w.-]+ is not a supported)"

@@ -56,9 +56,13 @@ def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
     width = max((len(text) for _, text in texts), default=0)
     if not 60 <= width <= 300:
         return texts
-    full = {text for _, text in texts if len(text) == width}
-    sure = len(full) > 1
-    if not sure and width not in WIDTHS:
+    full = [index for index, (_, text) in enumerate(texts[:-1]) if len(text) == width]
+    sure = len({texts[index][1] for index in full}) > 1
+    if not full or not (sure or width in WIDTHS):
+        return texts
+    if sum(width - 4 <= len(text) < width for _, text in texts) > len(full):
+        return texts  # lines of many lengths, of which some happen to be the longest
+    if 2 * sum(_begins(texts[index + 1][1]) for index in full) > len(full):
         return texts
     out: list[tuple[int, str]] = []
     open_line = False
@@ -71,12 +75,15 @@ def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
     return out
 
 
+def _begins(text: str) -> bool:
+    """Whether a line has a prefix of its own, so cannot be the rest of the line before."""
+    line = peel(text, 0)
+    return bool(line.record or line.time or line.channel)
+
+
 def _joins(before: str, text: str, sure: bool) -> bool:
     """Whether ``text`` is the rest of ``before``; one full line alone proves little, so a word must be broken there."""
-    if not text or _STARTS_ANEW.match(text) or exception(text):
-        return False
-    other = peel(text, 0)
-    if other.record or other.time or other.channel:
+    if not text or _STARTS_ANEW.match(text) or exception(text) or _begins(text):
         return False
     return sure or (before[-1].isalpha() and text[0].isalpha() and text[0].islower())
 

@@ -139,7 +139,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _one_line_traceback(text: str) -> list[str]:
-    r"""Undo what JSON and single-line log formats do to a traceback: ``\n`` as two characters, or blanks for newlines."""
+    r"""Undo what single-line log formats do to a traceback: ``\n`` as two characters, or blanks for newlines."""
     if "\\n" in text:
         return [part.rstrip() for part in text.replace('\\"', '"').replace("\\\\n", "\\n").split("\\n")]
     head = text.index("Traceback (most")

@@ -72,7 +72,7 @@ def collect(lines: Sequence[Line], paste: Paste) -> None:
             continue
         if line.record or line.time:
             continue
-        plain = _PROMPT.sub("", text.strip(), count=1) if text[:1] in "$#%+([❯" or "@" in text else text.strip()
+        plain = _PROMPT.sub("", text.strip(), count=1)
         variable = _SHELL_VARIABLE.match(plain)
         if variable and not _SERVER.search(plain):
             dump.append((variable["name"], variable["value"], line.number))

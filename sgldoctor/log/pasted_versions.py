@@ -1,7 +1,7 @@
 """Versions, packages, GPUs and driver in a pasted text.
 
-Understood: ``sglang.check_env``, torch's ``collect_env``, ``pip list`` / ``freeze`` / ``show`` / ``install``, uv's output, conda's
-list, ``nvidia-smi``, and what single messages and paths tell.
+Understood: ``sglang.check_env``, torch's ``collect_env``, ``pip list`` / ``freeze`` / ``show`` / ``install``, uv's
+output, conda's list, ``nvidia-smi``, and what single messages and paths tell.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _IS_VERSION = lazy(rf"^{_VERSION}$")
 _NAME = lazy(r"^[A-Za-z0-9][\w.-]{0,80}$")
 _GPU = lazy(r"^gpu (?P<indices>\d{1,3}(?:,\d{1,3})*)(?P<capability> compute capability)?$")
 _FREEZE = lazy(
-    rf"^(?:\[pip3?\] |\[uv\] | ?\+ |~ )?(?P<name>[A-Za-z0-9][\w.-]{{0,80}})(?:\[[\w,.-]{{0,80}}\])?={{2,3}}(?P<version>{_VERSION})"
-    r"(?: *;.{0,200})?$"
+    r"^(?:\[pip3?\] |\[uv\] | ?\+ |~ )?(?P<name>[A-Za-z0-9][\w.-]{0,80})(?:\[[\w,.-]{0,80}\])?"
+    rf"={{2,3}}(?P<version>{_VERSION})(?: *;.{{0,200}})?$"
 )
 _EDITABLE = lazy(r"^-e (?P<url>\S{1,300}?)(?:@[\w.-]{1,80})?#egg=(?P<name>[\w.-]{1,80})")
 _COLUMNS = lazy(rf"^(?P<name>[A-Za-z0-9][\w.-]{{0,80}}) +(?P<version>{_VERSION})(?: +\S.{{0,300}})?$")
@@ -35,7 +35,8 @@ _SATISFIED = lazy(
     rf"^Requirement already satisfied: (?P<name>[A-Za-z0-9][\w.-]{{0,80}}).{{0,400}}\((?P<version>{_VERSION})\)$"
 )
 _SMI = lazy(
-    rf"NVIDIA-SMI {_VERSION} +(?:KMD Version: \S+ +)?Driver Version: (?P<driver>{_VERSION}) +CUDA(?: UMD)? Version: (?P<cuda>[\d.]+)"
+    rf"NVIDIA-SMI {_VERSION} +(?:KMD Version: \S+ +)?Driver Version: (?P<driver>{_VERSION}) +"
+    r"CUDA(?: UMD)? Version: (?P<cuda>[\d.]+)"
 )
 _SMI_GPU = lazy(r"^\| +(?P<index>\d{1,3}) +(?P<name>[A-Z][\w /()+-]{2,60}?) +(?:On|Off|N/A) +\|")
 _SMI_MEMORY = lazy(r"\| +(?P<used>\d{1,8})MiB */ *(?P<total>\d{1,8})MiB")

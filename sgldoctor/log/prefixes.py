@@ -1,9 +1,9 @@
 r"""What collectors, launchers and loggers put before a line, as a table of regular expressions.
 
 Each entry removes one wrapping from the left end; wrappings nest (a Kubernetes time, then Ray's actor, then vLLM's
-logger, then a traceback line), so the table is applied until nothing matches. Only one blank is taken after a wrapping:
-the indentation of what is wrapped must survive. Named groups say what the wrapping tells: ``time``, ``rank``, ``level``,
-``channel`` (who writes: lines of one channel belong together), ``where`` (source file and line of a logger call).
+logger, then a traceback line), so the table is applied until nothing matches. Only one blank is taken after a
+wrapping: the indentation of what is wrapped must survive. Named groups say what the wrapping tells: ``time``, ``rank``,
+``level``, ``channel`` (who writes: lines of one channel belong together), ``where`` (place of a logger call).
 
 The style of an entry says how lines relate: a ``collector`` stands before every line; a ``record`` (SGLang's own
 ``[time TP0]``) only before the first line of a message; a ``perline`` logger before every line of it.
@@ -70,7 +70,7 @@ BRACKET = _table(
 )
 
 PAREN = _table(
-    # Ray actors, vLLM's processes: (WorkerDict pid=42992, ip=10.0.0.1), (EngineCore_DP0 pid=12), (VllmWorker rank=3 pid=7)
+    # Ray's actors, vLLM's processes: (WorkerDict pid=42992, ip=10.0.0.1), (VllmWorker rank=3 pid=7)
     (
         r"\((?P<channel>[\w.:<>-]{0,80}(?: rank=(?P<rank>\d+))? ?pid=\d+(?:, ?ip=[^)\s]{1,60})?)\) ?",
         "channel",

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 WHOLE = 512 << 10
 """Bytes up to which a log is kept whole."""
+GATHERED = 64 << 10
+"""Bytes that are searched at once, at least."""
 ENDS = 64 << 10
 """Bytes kept of the beginning and of the end of a large log."""
 KEPT = 2 << 20
@@ -36,11 +38,11 @@ SEEN_BYTES = 4 << 20
 SEEN_LINE = 300
 
 STRUCTURE: tuple[bytes, ...] = (
-    b"Traceback (most recent", b'  File "', b"Error", b"error:", b"Exception", b"ERROR", b"FATAL", b"CRITICAL", b"fatal:",
-    b"fatal error", b"Fatal", b"NCCL WARN", b"Killed", b"Segmentation", b"core dumped", b"ServerArgs(", b"launch_server",
-    b"sglang serve", b"CUDA available", b"Driver Version", b"river version", b"Ignore import", b"terminate called",
-    b"xit code", b"xitcode", b"xit status", b"direct cause", b"using nccl==", b"NCCL version", b"PyTorch version",
-    b"PyTorch:", b"oom-kill",
+    b"Traceback (most recent", b'  File "', b"Error", b"error:", b"Exception", b"ERROR", b"FATAL", b"CRITICAL",
+    b"fatal:", b"fatal error", b"Fatal", b"NCCL WARN", b"Killed", b"Segmentation", b"core dumped", b"ServerArgs(",
+    b"launch_server", b"sglang serve", b"CUDA available", b"Driver Version", b"river version", b"Ignore import",
+    b"terminate called", b"xit code", b"xitcode", b"xit status", b"direct cause", b"using nccl==", b"NCCL version",
+    b"PyTorch version", b"PyTorch:", b"oom-kill",
 )  # fmt: skip
 """What the reader itself looks for, beside the rules' anchors: where tracebacks, deaths and pasted facts begin."""
 
@@ -52,7 +54,7 @@ Engine = Callable[[bytes], Iterable[int]]
 
 
 class Selection(NamedTuple):
-    """The kept ``(number, line)`` pairs in order, the number of lines and bytes read; ``whole`` where nothing was left out."""
+    """The kept ``(number, line)`` pairs in order, and how much was read; ``whole`` where nothing was left out."""
 
     lines: list[tuple[int, bytes]]
     total: int
@@ -80,6 +82,19 @@ def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
     for start in range(0, len(first), WHOLE // 2):
         yield first[start : start + WHOLE // 2]
     yield from rest
+
+
+def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join small blocks, such as a slow pipe gives, since each costs a search of its own."""
+    held: list[bytes] = []
+    size = 0
+    for block in blocks:
+        held.append(block)
+        size += len(block)
+        if size >= GATHERED:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
 
 
 def _whole(data: bytes, literals: Sequence[bytes]) -> Selection:
@@ -210,7 +225,7 @@ def _large(blocks: Iterable[bytes], literals: Sequence[bytes], engine: Engine) -
     carry = b""
     size = 0
     overlap = WINDOW + max(len(literal) for literal in literals)
-    for block in blocks:
+    for block in _gathered(blocks):
         size += len(block)
         data = carry + block if carry else block
         cut = data.rfind(b"\n") + 1

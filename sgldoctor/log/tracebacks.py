@@ -143,7 +143,7 @@ class Tracebacks:
         self.events.append(
             Event(
                 kind, text, self.head.number, 0, self.head.rank, self.source, name, tuple(self.frames), chain, depth,
-                self.end or self.head.number, self.head.time,
+                max(self.end, self.head.number), self.head.time,
             )
         )  # fmt: skip
         self.last = len(self.events) - 1

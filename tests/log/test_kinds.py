@@ -38,7 +38,7 @@ from tests.log.texts import events, said
         ("[1746690477.97] [n:611 :0]     ucp_context.c:1268 UCX  ERROR no", "error"),
         # compilers, in any language
         ("/tmp/main.c:4:10: fatal error: Python.h: No such file or directory", "compiler"),
-        ("/x/utils.cuh:21:10: 致命错误：cuda_fp8.h: 没有那个文件或目录", "compiler"),
+        ("/x/utils.cuh:21:10: 致命错误：cuda_fp8.h: 没有那个文件或目录", "compiler"),  # noqa: RUF001
         ("/x/utils.cuh:21:10: error fatal: cuda_fp8.h: No existe el fichero o el directorio", "compiler"),
         ("/x/a.cpp:3:1: warning: unused variable", "warning"),
         ("x.cu(12): error: identifier is undefined", "compiler"),
@@ -51,7 +51,7 @@ from tests.log.texts import events, said
         ("ERROR: Could not find a version that satisfies the requirement x", "installer"),
         ("ERROR: pip's dependency resolver does not currently take into account", "installer"),
         ("sglang 0.5.8 requires torch==2.9.1, but you have torch 2.11.0 which is incompatible.", "installer"),
-        ("  × No solution found when resolving dependencies:", "installer"),
+        ("  × No solution found when resolving dependencies:", "installer"),  # noqa: RUF001
         ("error: externally-managed-environment", "installer"),
         ("launch_server.py: error: unrecognized arguments: --enable-reasoning", "usage"),
         ("sglang serve: error: argument --tp: expected one argument", "usage"),
@@ -95,7 +95,7 @@ def test_usage_text_is_dropped_and_its_error_kept() -> None:
 def test_pips_conflict_is_one_event() -> None:
     text = (
         "ERROR: Cannot install sglang because these package versions have conflicting dependencies.\n\n"
-        "The conflict is caused by:\n    sglang 0.5 depends on torch==2.7.1\n    flashinfer 0.2 depends on torch==2.8.*\n\n"
+        "The conflict is caused by:\n    sglang 0.5 depends on torch==2.7.1\n    flashinfer 0.2 depends on torch==2.8.*\n\n"  # noqa: E501
         "To fix this you could try to:\n1. loosen the range\n"
     )
     first = events(text)[0]
@@ -105,7 +105,7 @@ def test_pips_conflict_is_one_event() -> None:
 
 def test_uvs_explanation_is_one_event() -> None:
     text = (
-        "  × No solution found when resolving dependencies:\n"
+        "  × No solution found when resolving dependencies:\n"  # noqa: RUF001
         "  ╰─▶ Because sglang==0.5.6 depends on flashinfer-python==0.5.3 and\n"
         "      vllm==0.11.0 depends on flashinfer-python==0.4.0, we can conclude that\n"
         "      sglang==0.5.6 and vllm==0.11.0 are incompatible.\n"

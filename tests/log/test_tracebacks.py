@@ -246,9 +246,9 @@ def test_a_fatal_python_error_keeps_the_current_threads_frames() -> None:
 def test_a_worker_processs_traceback_is_the_inner_cause() -> None:
     text = (
         "multiprocessing.pool.RemoteTraceback: \n"
-        '"""\nTraceback (most recent call last):\n  File "/x/pool.py", line 125, in worker\n    f()\nValueError: bad\n"""\n\n'
+        '"""\nTraceback (most recent call last):\n  File "/x/pool.py", line 125, in worker\n    f()\nValueError: bad\n"""\n\n'  # noqa: E501
         "The above exception was the direct cause of the following exception:\n\n"
-        'Traceback (most recent call last):\n  File "/x/main.py", line 4, in <module>\n    p.map(f, [1])\nValueError: bad\n'
+        'Traceback (most recent call last):\n  File "/x/main.py", line 4, in <module>\n    p.map(f, [1])\nValueError: bad\n'  # noqa: E501
     )
     inner, outer = exceptions(text)
     assert (inner.depth, outer.depth, inner.line, outer.line) == (0, 1, 6, 14)

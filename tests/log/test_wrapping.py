@@ -88,7 +88,7 @@ def test_interleaved_writers_are_read_apart(name: str) -> None:
         ("2025-03-31 04:23:22 TP5] Scheduler hit", "Scheduler hit", "TP5", ""),
         ("[TP0] Scheduler hit", "Scheduler hit", "TP0", ""),
         ("[2026-04-05 16:05:24 PP2 TP1 EP1] x", "x", "PP2 TP1 EP1", ""),
-        ("[rank10]:[E130 18:11:34.707542570 ProcessGroupGloo.cpp:143] Gloo failed", "ProcessGroupGloo.cpp:143] Gloo failed", "10", "E"),
+        ("[rank10]:[E130 18:11:34.707542570 ProcessGroupGloo.cpp:143] Gloo failed", "ProcessGroupGloo.cpp:143] Gloo failed", "10", "E"),  # noqa: E501
         ("E0917 16:23:13.204995 4058290 worker_pool.cpp:294] x", "worker_pool.cpp:294] x", "", "E"),
         ("host:560:560 [4] net.cc:579 NCCL WARN Error", "net.cc:579 NCCL WARN Error", "", ""),
         ("[2023-12-04 13:25:54,669 W 75 75] (raylet) worker_pool.cc:1279: x", "worker_pool.cc:1279: x", "", "W"),
@@ -100,7 +100,7 @@ def test_interleaved_writers_are_read_apart(name: str) -> None:
         ("2025-11-18T03:36:20.243403Z  INFO kv_events.__init__: Starting", "kv_events.__init__: Starting", "", "I"),
         ("[26002.108918] oom-kill:constraint", "oom-kill:constraint", "", ""),
         ("WARNING:sglang.srt.utils:msg", "msg", "", "W"),
-        ("Loading safetensors checkpoint shards:   0% Completed | 0/13", "Loading safetensors checkpoint shards:   0% Completed | 0/13", "", ""),
+        ("Loading safetensors checkpoint shards:   0% Completed | 0/13", "Loading safetensors checkpoint shards:   0% Completed | 0/13", "", ""),  # noqa: E501
         ("GPU0 | x", "x", "", ""),
         ("    4 | #include <Python.h>", "    4 | #include <Python.h>", "", ""),
         ("|   0  NVIDIA H200                    On  |", "|   0  NVIDIA H200                    On  |", "", ""),
@@ -122,7 +122,7 @@ def test_prefixes_become_attributes(raw: str, text: str, rank: str, level: str) 
         ("func(*args, **kwargs, **more)", ["func(*args, **kwargs, **more)"]),
         ("in <module>", ["in <module>"]),
         ("<details><summary>log</summary>", ["log"]),
-        ("10%|█ | 1/10 [00:01<00:09, 1.0it/s]\r20%|██ | 2/10 [00:02<00:08, 1.0it/s]", ["20%|██ | 2/10 [00:02<00:08, 1.0it/s]"]),
+        ("10%|█ | 1/10 [00:01<00:09, 1.0it/s]\r20%|██ | 2/10 [00:02<00:08, 1.0it/s]", ["20%|██ | 2/10 [00:02<00:08, 1.0it/s]"]),  # noqa: E501
         ("75%|███ | 3/4 [00:08<00:02,  2.83s/it]Killed", ["75%|███ | 3/4 [00:08<00:02,  2.83s/it]", "Killed"]),
         ("a\x00b\x07c", ["abc"]),
         ("x^M", ["x"]),

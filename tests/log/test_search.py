@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import io
+import time
+import tracemalloc
+
+import pytest
+
+from sgldoctor.log import search
+from sgldoctor.log.document import clean
+from sgldoctor.log.events import events
+from tests.log.texts import plain_traceback, reading
+
+ANCHORS = (b"Failed to register memory", b"out of memory", b"EADDRINUSE")
+
+
+def serving(count: int, begin: int = 0) -> list[str]:
+    """Lines of a server at work: endless, and all alike."""
+    return [
+        f"[2026-01-29 10:{i // 60 % 60:02}:{i % 60:02} TP{i % 8}] Decode batch. #running-req: {i % 97}, #token: {i * 7919 % 99991}"  # noqa: E501
+        for i in range(begin, begin + count)
+    ]
+
+
+def large() -> tuple[bytes, dict[int, str]]:
+    """A log of 2 MB with a few failures, and the line numbers of these."""
+    lines = serving(20_000)
+    truth: dict[int, str] = {}
+    for at, text in (
+        (3_000, "zmq.error.ZMQError: EADDRINUSE here"),
+        (9_001, "torch.OutOfMemoryError: CUDA out of memory"),
+    ):
+        block = [*plain_traceback().rstrip().split("\n")[:-1], text]
+        lines[at:at] = block
+        truth[at + len(block)] = text
+    lines[15_000] = "W0129 10:06:27.604085   3472 rdma.cpp:166] RdmaTransport: Failed to register memory: addr 0x7f"
+    truth[15_001] = "Failed to register memory"
+    return "\n".join(lines).encode() + b"\n", truth
+
+
+def selected(data: bytes, size: int) -> search.Selection:
+    return search.select((data[at : at + size] for at in range(0, len(data), size)), ANCHORS)
+
+
+def test_failures_in_a_large_log_are_found_at_their_lines() -> None:
+    data, truth = large()
+    result = reading(data, ANCHORS)
+    row = result.facts.one("log")
+    assert (row["lines"], row["bytes"], row["truncated"]) == (data.count(b"\n"), len(data), True)
+    for line, text in truth.items():
+        (event,) = [event for event in result.events if event.line == line]
+        assert text in event.text
+    assert [len(event.frames) for event in result.events if event.kind == "exception"] == [2, 2]
+
+
+def test_beginning_and_end_of_a_large_log_are_kept() -> None:
+    lines = serving(20_000)
+    lines[0], lines[-1] = "the very first", "the very last"
+    texts = [event.text for event in reading("\n".join(lines)).events]
+    assert (texts[0], texts[-1]) == ("the very first", "the very last")
+    assert len(texts) < 3000
+
+
+@pytest.mark.parametrize("size", [1 << 10, 3 << 10, 7 << 10, 100_003])
+def test_the_size_of_blocks_makes_no_difference(size: int) -> None:
+    data, _ = large()
+    assert selected(data, size) == selected(data, 256 << 10)
+
+
+def test_windows_line_ends_make_no_difference() -> None:
+    data, _ = large()
+    plain, windows = selected(data, 1 << 16), selected(data.replace(b"\n", b"\r\n"), 1 << 16)
+    same = [
+        [(e.kind, e.text, e.line) for e in events(clean(s.lines), "-") if e.kind != "line"] for s in (plain, windows)
+    ]
+    assert same[0] == same[1]
+
+
+def test_a_flood_is_kept_a_few_times_only() -> None:
+    flood = [
+        f"E0129 10:06:27.{i:06}   3472 rdma.cpp:166] Failed to register memory: addr 0x{i:x}" for i in range(40_000)
+    ]
+    kept = search.select([("\n".join([*serving(2000), *flood, *serving(2000)])).encode()], ANCHORS)
+    assert sum(b"Failed to register" in line for _, line in kept.lines) <= search.REPEATS + 1
+
+
+def test_ever_new_failures_stay_within_bounds() -> None:
+    words = ["alpha", "omega", "zulu", "kilo", "tango", "whisky", "golf", "hotel", "yankee", "sierra"]
+    lines = (f"{' '.join(words[int(d)] for d in str(i))} RuntimeError: {i}" for i in range(100_000, 190_000))
+    kept = search.select([(line + "\n").encode() for line in lines], ANCHORS)
+    assert sum(len(line) for _, line in kept.lines) < 3 * search.KEPT
+
+
+def test_errors_inside_a_line_of_many_megabytes_are_found_in_constant_memory() -> None:
+    dump = b"token=1, " * (1 << 20)  # 9 MB
+    pieces = [dump[at : at + (1 << 18)] for at in range(0, len(dump), 1 << 18)]
+    stream = [*pieces, b"RuntimeError: CUDA out of memory, says a dump; ", *pieces, b"\nlast line\n"]
+    tracemalloc.start()
+    kept = search.select(stream, ANCHORS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 << 20
+    assert any(number == 1 and b"CUDA out of memory" in line for number, line in kept.lines)
+    assert kept.lines[-1] == (2, b"last line")
+    assert max(len(line) for _, line in kept.lines) <= search.LONG
+
+
+def test_a_progress_bar_of_megabytes_is_cut_at_its_redraws() -> None:
+    bar = b"".join(b"Loading: %d%%|##| %d/9 [00:01<00:09, 1.0it/s]\r" % (i % 100, i) for i in range(40_000))
+    data = bar + b"ptxas fatal   : EADDRINUSE of sorts\r" + bar + b"\n"
+    assert len(data) > search.WHOLE
+    found = [event for event in reading(data, ANCHORS).events if event.kind == "compiler"]
+    assert [event.text for event in found] == ["ptxas fatal   : EADDRINUSE of sorts"]
+
+
+def test_a_long_line_of_a_small_log_is_cut_round_its_anchors() -> None:
+    data = b"x" * 100_000 + b" EADDRINUSE " + b"y" * 100_000
+    kept = search.select([data], ANCHORS)
+    assert kept.whole
+    assert all(number == 1 for number, _ in kept.lines)
+    assert any(b"EADDRINUSE" in line for _, line in kept.lines)
+    assert sum(len(line) for _, line in kept.lines) < 20_000
+
+
+def test_another_engine_can_be_handed_in() -> None:
+    data, _ = large()
+
+    def every(block: bytes) -> list[int]:
+        return [at for at in range(len(block)) if block.startswith(b"EADDRINUSE", at)] if b"EADDRINUSE" in block else []
+
+    kept = search.select(io.BytesIO(data), ANCHORS, engine=every)
+    assert any(b"EADDRINUSE" in line for _, line in kept.lines)
+    assert not any(b"OutOfMemoryError" in line for _, line in kept.lines)
+
+
+def test_keys_are_found_by_the_words_inside_them() -> None:
+    keys = [b" cannot open shared object", b"undefined symbol", b"one two three", b"xy", b"-lcuda"]
+    present = search.finder(keys)
+    text = b"zone two threes; libx.so: cannot open shared object file; axyb; ld: -lcudart"
+    assert sorted(present(text)) == sorted(key for key in keys if key in text)
+
+
+@pytest.mark.parametrize("text", ["Error: " * 150_000, "(" * 1_000_000, '  File "' * 130_000, "a" * 2_000_000])
+def test_hostile_text_takes_linear_time(text: str) -> None:
+    begin = time.perf_counter()
+    reading(text, ANCHORS)
+    reading(text[:400_000], ANCHORS)
+    reading("\n".join(text[at : at + 3000] for at in range(0, 400_000, 3000)), ANCHORS)
+    assert time.perf_counter() - begin < 5
