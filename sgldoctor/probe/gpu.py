@@ -50,8 +50,7 @@ def gpus(target: Target, seconds: float = 10.0) -> Facts:
         because = "no NVIDIA driver: no /proc/driver/nvidia, no /dev/nvidiactl and no libnvidia-ml.so.1"
     if because:
         facts.put("driver", driver, "probe")
-        facts.put_unknown("gpus", because)
-        facts.put_unknown("cuda.init", because)
+        facts.put_unknown("gpus", because)  # cuda.init too, and for the same reason: said once
         return facts
     _live(target, facts, driver, seconds)
     facts.put("driver", driver, "probe")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts
@@ -23,6 +22,9 @@ def rdma(target: Target) -> Facts:
     facts = Facts()
     _modules(target, facts)
     _devices(target, facts)
+    hidden = any(row["available"] is None for row in facts.rows("modules"))
+    if hidden and facts.rows("rdma.devices"):  # without devices nobody asks which modules could be loaded
+        facts.put_unknown("modules.available", "no /lib/modules of the running kernel to read, as in most containers")
     return facts
 
 
@@ -43,13 +45,11 @@ def _modules(target: Target, facts: Facts) -> None:
     rows = []
     for module in MODULES:
         # File names use either - or _: nvidia-peermem.ko, nv_peer_mem.ko.xz.
-        pattern = rf"/{module.replace('_', '[-_]')}\.ko"
+        there = f"/{module}.ko" in index or f"/{module.replace('_', '-')}.ko" in index
         # In a container /lib/modules is the image's and usually empty: "not available" would be a guess then.
-        available = bool(re.search(pattern, index)) if index else None
+        available = there if index else None
         rows.append({"name": module, "loaded": module in loaded, "available": available})
     facts.put("modules", rows, "probe")
-    if not index:
-        facts.put_unknown("modules.available", f"no /lib/modules/{release or 'RELEASE'}/modules.dep to read")
 
 
 def _devices(target: Target, facts: Facts) -> None:

@@ -33,10 +33,13 @@ def test_modules_loaded_and_available(tmp_path: Path) -> None:
 
 
 def test_a_container_cannot_see_what_is_available(tmp_path: Path) -> None:
-    facts = rdma(target(lay(tmp_path, {"/proc/modules": "nvidia 1 0 - Live 0x0\n"})))
+    root = lay(tmp_path, {"/proc/modules": "nvidia 1 0 - Live 0x0\n", "/sys/class/net/lo/flags": "0x9\n"})
+    facts = rdma(target(root))
     rows = {row["name"]: row for row in facts.rows("modules")}
     assert rows["nvidia_peermem"]["available"] is None
-    assert [entry.what for entry in facts.unknown] == ["modules.available", "rdma.devices"]
+    assert facts.unknown == []
+    facts = rdma(target(lay(root, device("mlx5_0", "4: ACTIVE", "InfiniBand"))))
+    assert [entry.what for entry in facts.unknown] == ["modules.available"]
 
 
 def test_sys_module_stands_in_for_proc(tmp_path: Path) -> None:
