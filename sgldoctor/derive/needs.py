@@ -32,6 +32,10 @@ EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
 """A requirement line that ends in ``extra == "name"`` applies to that extra alone."""
 
 
+BUNDLED = re.compile(r"nvidia-.*|cuda-.*")
+"""What differs from one build of a torch release to another."""
+
+
 class Need(NamedTuple):
     """``by`` wants ``name`` to satisfy ``specifier`` (``""``: any version)."""
 
@@ -160,7 +164,22 @@ def at(name: str, version: str, facts: Facts) -> list[Need]:
         torch = releases.kernel_torch(name, version)
         data = releases.load("sglang-releases.json")["kernels"].get(f"{name}=={version.partition('+')[0]}")
         return _read(data["requires_dist"], set(), name, version, facts) if data and torch else []
-    return _read(releases.companion(name, version) or (), set(), name, version, facts)
+    needs = _read(releases.companion(name, version) or (), set(), name, version, facts)
+    return [need for need in needs if not BUNDLED.fullmatch(need.name)] if _other_build(name, needs, facts) else needs
+
+
+def _other_build(name: str, needs: list[Need], facts: Facts) -> bool:
+    """Whether the torch at hand is another build than the one that knowledge has, which pins other NVIDIA wheels.
+
+    Knowledge is of the default index; its label follows from the CUDA release that it pins (12.8.90 is ``cu128``).
+    """
+    if name != "torch":
+        return False
+    local = str(facts.value("torch", "local") or "")
+    row = installed(facts).get("torch")
+    local = local or (str(row["version"]).partition("+")[2] if row else "")
+    release = next((need.exact for need in needs if re.match(r"nvidia-cuda-runtime|cuda-toolkit", need.name)), "")
+    return bool(local and release) and local != "cu" + "".join(release.split(".")[:2])
 
 
 def _server(plain: list[Need], lines: object, version: str, facts: Facts) -> list[Need]:

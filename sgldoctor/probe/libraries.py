@@ -146,7 +146,7 @@ def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findin
         if node.path.startswith(folder) and any(
             name.startswith(("libcu", "libnccl", "libnv")) for name in node.elf.needed
         ):
-            _note(found, owners, node.path, symbols.undefined(node.elf, nodes.values(), NVIDIA), process)
+            _note(found, owners, node, symbols.undefined(node.elf, nodes.values(), NVIDIA), process)
 
 
 def _extension(
@@ -164,13 +164,13 @@ def _extension(
     _take(process, target, owners, found, short(target, path))
     if not scope or any(library.startswith(("libtorch", "libc10")) for library in absent):
         return
-    _note(found, owners, path, symbols.undefined(scope[0].elf, [*scope, *shared], ALL), process)
+    _note(found, owners, scope[0], symbols.undefined(scope[0].elf, [*scope, *shared], ALL), process)
 
 
-def _note(found: Findings, owners: Owners, path: str, lacking: list[symbols.Undefined], process: Process) -> None:
-    needed = process.loaded[os.path.basename(path)].elf.needed if lacking else ()
+def _note(found: Findings, owners: Owners, node: Node, lacking: list[symbols.Undefined], process: Process) -> None:
+    path = node.path
     for group in lacking:
-        provider = _exporter(group.library, needed, process)
+        provider = _exporter(group.library, node.elf.needed, process)
         if provider is None:
             continue
         owner = owners.of(path)

@@ -89,11 +89,15 @@ class Process:
             names = self.folders[folder] = frozenset(tree.names(self.root, folder))
         return name in names and tree.size(self.root, f"{folder}/{name}") is not None
 
-    def expand(self, elf: Elf, entries: tuple[str, ...] | None) -> list[str]:
-        """RPATH or RUNPATH with ``$ORIGIN`` and ``$LIB`` filled in."""
+    def expand(self, node: Node, entries: tuple[str, ...] | None) -> list[str]:
+        """RPATH or RUNPATH with ``$ORIGIN`` and ``$LIB`` filled in.
+
+        ``$ORIGIN`` is the folder in which the file was found, links not followed: so an environment works whose files
+        are links into a cache.
+        """
         if not entries:
             return []
-        here = tree.inner(self.root, os.path.dirname(elf.path))
+        here = os.path.dirname(node.path)
         folders = []
         for entry in entries:
             for name, value in (("ORIGIN", here), ("LIB", f"lib/{self.triplet}"), ("PLATFORM", self.machine)):
@@ -111,13 +115,13 @@ class Process:
             at: Node | None = node
             while at is not None:
                 if at.elf.runpath is None:
-                    chain += self.expand(at.elf, at.elf.rpath)
+                    chain += self.expand(at, at.elf.rpath)
                 at = at.parent
             if self.program is not None and self.program.elf.runpath is None:
-                chain += self.expand(self.program.elf, self.program.elf.rpath)
+                chain += self.expand(self.program, self.program.elf.rpath)
             ways.append(("RPATH", chain))
         ways.append(("LD_LIBRARY_PATH", self.library_path))
-        ways.append(("RUNPATH", self.expand(node.elf, node.elf.runpath)))
+        ways.append(("RUNPATH", self.expand(node, node.elf.runpath)))
         for way, folders in ways:
             for folder in folders:
                 if self.has(folder, name):

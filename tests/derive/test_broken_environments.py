@@ -12,6 +12,8 @@ from sgldoctor import derive
 from sgldoctor.derive.pins import pin
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import releases
+from sgldoctor.probe.libraries import libraries
+from sgldoctor.probe.packages import packages
 from tests.lab_env import (
     CHECK,
     MACHINE,
@@ -432,6 +434,37 @@ def test_an_absolute_link_of_an_image_is_followed_inside_it(lab: Lab) -> None:
     assert troubles(lab.facts()) == {}
 
 
+def test_without_sglang_nothing_is_called_healthy(lab: Lab) -> None:
+    lab.uninstall("sglang")
+    facts = lab.facts()
+    assert [(entry.what, entry.essential) for entry in facts.unknown] == [("sglang", True)]
+    assert PREFIX in facts.unknown[0].because
+    assert troubles(facts) == {}
+
+
+@pytest.mark.parametrize("preloads", [True, False])
+def test_torch_in_lib64_and_its_wheels_in_lib(lab: Lab, preloads: bool) -> None:
+    """RHEL keeps two site folders: DT_RPATH finds nothing, and it is torch's own preloading that saves the day."""
+    if not preloads:
+        lab.replace("torch/__init__.py", b"")
+    other = lab.site.parents[2] / f"lib64/python{PYTHON}/site-packages"
+    other.mkdir(parents=True)
+    for entry in list(lab.site.glob("torch")) + list(lab.site.glob("torch-*.dist-info")):
+        shutil.move(entry, other / entry.name)
+    target = lab.target()
+    target = target._replace(sites=(target.sites[0].replace("/lib/", "/lib64/"), *target.sites))
+    facts = packages(target)
+    facts.merge(libraries(target, facts))
+    derive.derive(facts)
+    rows = {row["library"]: row for row in facts.rows("libraries.unresolved")}
+    if preloads:
+        assert rows == {}
+        return
+    row = rows["libnvshmem_host.so.3"]
+    assert (row["provider"], row["provider_state"]) == ("nvidia-nvshmem-cu12", "present")
+    assert row["place"] == "nvidia/nvshmem/lib/libnvshmem_host.so.3"
+
+
 def test_torch_gone_altogether(lab: Lab) -> None:
     lab.uninstall("torch")
     shutil.rmtree(lab.site / "torch")
@@ -479,6 +512,19 @@ def test_a_whole_pasted_list_says_what_is_missing() -> None:
     facts = pasted({name: version for name, version in PINS.items() if name != "sgl-kernel"})
     assert facts.value("kernel", "status") == "absent"
     assert [row["name"] for row in facts.rows("packages.missing")] == ["sgl-kernel"]
+
+
+@pytest.mark.parametrize("label", ["cu129", "cu130", "cpu"])
+def test_another_build_of_torch_has_other_wheels_than_knowledge_says(label: str) -> None:
+    versions = {name: version for name, version in PINS.items() if not name.endswith("-cu12")}
+    facts = pasted({**versions, "torch": f"{PINS['torch']}+{label}", "nvidia-cublas": "13.1.0.3"})
+    assert troubles(facts) == {}
+    assert pin("nvidia-cudnn", facts) is None
+    assert pin("triton", facts) == f"triton=={PINS['triton']}"
+
+
+def test_the_default_build_is_known_by_its_label() -> None:
+    assert pin("nvidia-cudnn", pasted({**PINS, "torch": f"{PINS['torch']}+cu128"})) is not None
 
 
 def test_an_old_release_needs_the_extra_that_made_it_a_server() -> None:

@@ -64,6 +64,24 @@ def test_rpath_runpath_and_the_variable_as_ld_so_takes_them(graph: Path, tmp_pat
 
 
 @needs_loader
+def test_files_that_are_links_into_a_cache(graph: Path, tmp_path: Path) -> None:
+    """``uv --link-mode symlink``: ``$ORIGIN`` is the folder of the link, not of the file behind it."""
+    env = tmp_path / "env"
+    for folder in (".", "left", "right", "deep"):
+        (env / folder).mkdir(exist_ok=True)
+        for file in (tmp_path / folder).glob("*.so*"):
+            (env / folder / file.name).symlink_to(file)
+    (tmp_path / "deep").rename(tmp_path / "moved")
+    for file in (env / "deep").iterdir():
+        target = tmp_path / "moved" / file.name
+        file.unlink()
+        file.symlink_to(target)
+    expected = real(env / graph.name)
+    assert expected["libdeep.so.1"] == str(tmp_path / "moved/libdeep.so.1")
+    assert simulated(env / graph.name) == expected
+
+
+@needs_loader
 @pytest.mark.parametrize("program", ["gcc", "python3", "git", "ls", "ssh"])
 def test_real_programs_are_resolved_as_ld_so_resolves_them(program: str) -> None:
     path = shutil.which(program)
