@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     """What one release does with a variable; ``kind`` is ``""`` where there is nothing to say."""
 
     kind: str
-    works: bool
+    works: bool | None
     successor: str
     transform: Transform
     says: tuple[str, ...]
@@ -201,9 +201,9 @@ def _nowhere(name: str, at: int, says: tuple[str, ...]) -> Verdict:
             "inert", False, "", SAME, says, f"SGLang {release} does not read it; {known[min(after)]} is the first."
         )
     if any(inside(knowledge().variables[other].declared, at) for other in group if other in knowledge().variables):
-        return Verdict(
-            "inert", False, "", SAME, says, f"SGLang {release} declares it, but nothing in its Python reads it."
-        )
+        # C++ or Rust might: our data is of Python only.
+        note = f"SGLang {release} declares it, but nothing in its Python reads it."
+        return Verdict("inert", None, "", SAME, says, note)
     if ever(name):
         return Verdict("removed", False, "", SAME, says, f"SGLang {release} does not read it.")
     return Verdict("", True, "", SAME, says, "")

@@ -38,7 +38,9 @@ def host(target: Target) -> Facts:
         "memory_limit_mib": memory_limit(target),
         "shm_mib": _shm(target),
         "nofile": None,
+        "nofile_hard": None,
         "memlock": None,
+        "memlock_hard": None,
         "gcc": _compiler(target),
         "root": os.geteuid() == 0 if hasattr(os, "geteuid") else None,
     }
@@ -218,8 +220,9 @@ def _limits() -> dict[str, int]:
     found = {}
     for column, limit in (("nofile", "RLIMIT_NOFILE"), ("memlock", "RLIMIT_MEMLOCK")):
         if hasattr(resource, limit):
-            soft = resource.getrlimit(getattr(resource, limit))[0]
+            soft, hard = resource.getrlimit(getattr(resource, limit))
             found[column] = -1 if soft == resource.RLIM_INFINITY else soft
+            found[f"{column}_hard"] = -1 if hard == resource.RLIM_INFINITY else hard
     return found
 
 

@@ -165,6 +165,11 @@ def test_other_kinds(name: str, value: str, release: str, kind: str, works: bool
     assert row["note"].startswith(f"SGLang {release} ")
 
 
+def test_a_variable_that_is_declared_and_never_read_is_not_condemned() -> None:
+    row = explained("SGLANG_JIT_LOG_LEVEL", "3", "0.5.23")
+    assert (row["kind"], row["works"]) == ("inert", None)
+
+
 def test_a_variable_in_good_standing_is_not_mentioned() -> None:
     for name in ("SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK", "SGLANG_LOCAL_IP_NIC", "SGLANG_TORCH_PROFILER_DIR"):
         assert explain_variable(name, "x", "0.5.23") is None, name
