@@ -356,8 +356,8 @@ FACTS: dict[str, dict[str, str]] = {
         "value": "its value",
         "successor": "what to set instead, empty if nothing",
         "successor_value": "the value to give it",
-        "kind": "renamed, removed, inert (not read by this release), inverted, flag, milliseconds, misadvised (works, but "
-        "the warning's advice would turn it off), harmful (the release refuses to start), misspelt",
+        "kind": "renamed, removed, inert (not read by this release), inverted, flag, milliseconds, "
+        "misadvised (works, but the warning's advice would turn it off), harmful (the release refuses to start), misspelt",
         "works": "True where this release still honours the old name, None where that is not known",
         "says": "what this release prints, empty if it is silent",
         "note": "one sentence: what really happens in this release",
