@@ -184,7 +184,7 @@ FACTS: dict[str, dict[str, str]] = {
         "provider": "distribution whose library should export it",
         "library": "that library",
         "count": "number of such symbols in one file",
-        "kind": "torch, nccl, nvshmem, cudnn, other",
+        "kind": "torch, nccl, nvshmem, cudnn, driver, other",
     },
     "loader.missing": {
         "library": "SONAME that the loader would not find (raw, see libraries.unresolved)",
@@ -357,7 +357,7 @@ FACTS: dict[str, dict[str, str]] = {
         "successor": "what to set instead, empty if nothing",
         "successor_value": "the value to give it",
         "kind": "renamed, removed, inert (not read by this release), inverted, flag, milliseconds, "
-        "misadvised (works, but the warning's advice would turn it off), harmful (the release refuses to start), misspelt",
+        "misadvised (works, but the warning's advice would turn it off), harmful (refused at start), misspelt",
         "works": "True where this release still honours the old name, None where that is not known",
         "says": "what this release prints, empty if it is silent",
         "note": "one sentence: what really happens in this release",
