@@ -165,19 +165,26 @@ def at(name: str, version: str, facts: Facts) -> list[Need]:
         data = releases.load("sglang-releases.json")["kernels"].get(f"{name}=={version.partition('+')[0]}")
         return _read(data["requires_dist"], set(), name, version, facts) if data and torch else []
     needs = _read(releases.companion(name, version) or (), set(), name, version, facts)
-    return [need for need in needs if not BUNDLED.fullmatch(need.name)] if _other_build(name, needs, facts) else needs
+    return (
+        [need for need in needs if not BUNDLED.fullmatch(need.name)]
+        if _other_build(name, version, needs, facts)
+        else needs
+    )
 
 
-def _other_build(name: str, needs: list[Need], facts: Facts) -> bool:
+def _other_build(name: str, version: str, needs: list[Need], facts: Facts) -> bool:
     """Whether the torch at hand is another build than the one that knowledge has, which pins other NVIDIA wheels.
 
     Knowledge is of the default index; its label follows from the CUDA release that it pins (12.8.90 is ``cu128``).
+    Every wheel of torch labels its ``__version__``, but only those of other indexes their METADATA: of a torch of
+    another version, the latter alone tells from which index the right one will come.
     """
     if name != "torch":
         return False
-    local = str(facts.value("torch", "local") or "")
     row = installed(facts).get("torch")
-    local = local or (str(row["version"]).partition("+")[2] if row else "")
+    local = str(row["version"]).partition("+")[2] if row else ""
+    if torch_version(facts) == version.partition("+")[0]:
+        local = str(facts.value("torch", "local") or "") or local
     release = next((need.exact for need in needs if re.match(r"nvidia-cuda-runtime|cuda-toolkit", need.name)), "")
     return bool(local and release) and local != "cu" + "".join(release.split(".")[:2])
 
@@ -276,13 +283,11 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
                 return known.pins[kernel].pin
         return None
     if name == "sglang":
-        version = sglang_version(facts)
-        return f"sglang=={version.partition('+')[0]}" if version else None
+        return _exactly("sglang", sglang_version(facts))
     if name in known.pins:
         return known.pins[name].pin
     if name == "torch":
-        version = torch_version(facts)
-        return f"torch=={version}" if version else None
+        return _exactly("torch", torch_version(facts))
     suffixed = re.compile(re.escape(re.sub(r"-cu\d+$", "", name)) + r"(?:-cu\d+)?")
     for candidate, need in known.pins.items():
         if suffixed.fullmatch(candidate):
@@ -293,3 +298,9 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
         base = known.pins.get("flashinfer-python")
         return f"{name}=={base.exact}" if base is not None and base.exact else None
     return None
+
+
+def _exactly(name: str, version: str) -> str | None:
+    """A pin on the version that is there, local label apart; a log's "version" that is none pins nothing."""
+    public = version.partition("+")[0]
+    return f"{name}=={public}" if public and releases.parse(public) is not None else None

@@ -220,7 +220,8 @@ def _would(ran: Ran) -> dict[str, str]:
         elif line.startswith("Would install "):
             for word in line.split()[2:]:
                 name, _, version = word.rpartition("-")
-                found[normalise(name)] = version
+                if name:  # uv's summary has no names: "Would install 2 packages"
+                    found[normalise(name)] = version
     return found
 
 

@@ -126,6 +126,7 @@ def make(
         if entry.finding.rule.slug in refused
     ]
     chosen = [entry for entry in chosen if entry.finding.rule.slug not in refused]
+    chosen = _with_torch(chosen, facts, left)
     steps = _steps(chosen, have, facts, pin, notes)
     others = _others(chosen)
     return Plan(
@@ -231,6 +232,22 @@ def _conflicts(chosen: list[Chosen], pin: Pin, prefer: Sequence[str], notes: lis
     return refused
 
 
+def _with_torch(chosen: list[Chosen], facts: Facts, left: list[Left]) -> list[Chosen]:
+    """Without fixes that would take away the CUDA wheels of a torch which is wrong and stays."""
+    off = any(row.get("name") == "torch" for row in facts.rows("packages.unpinned"))
+    if not off or any(name_of(text) == "torch" for entry in chosen for _, text in _wanted(entry)):
+        return chosen
+    its_own = {str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda")}
+    kept = []
+    for entry in chosen:
+        gone = [name for action in entry.fix.actions if isinstance(action, Uninstall) for name in action.packages]
+        if its_own & set(gone):
+            left.append(Left(entry.fix.title, "torch has to be put back first, which is not done", _advice(entry.fix)))
+        else:
+            kept.append(entry)
+    return kept
+
+
 def _rewrite(chosen: list[Chosen], name: str, winner: str) -> None:
     for position, entry in enumerate(chosen):
         actions = tuple(
@@ -252,6 +269,13 @@ def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, n
         for name in action.packages
         if name in have
     ]
+    moves_torch = any(
+        name_of(text) == "torch" and exact(text) != have.get("torch") for entry in chosen for _, text in _wanted(entry)
+    )
+    if moves_torch:
+        # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
+        strangers = [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda")]
+        gone += [name for name in strangers if name in have]
     gone = list(dict.fromkeys(gone))
     groups: dict[tuple[bool, bool], list[str]] = {
         (True, False): [],

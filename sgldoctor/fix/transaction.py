@@ -128,6 +128,10 @@ def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = F
     Raises:
         FixError: the former versions cannot be had; the journal stays open, so that a later try is possible.
     """
+    if work.installer is not None:
+        # What was there before may be just what a constraint forbids.
+        free = work.installer._replace(settings=work.installer.settings._replace(constraints=()))
+        work = work._replace(installer=free)
     notes: list[str] = []
     for line in reversed(entry.events):
         if line.get("event") == "action":
