@@ -27,6 +27,7 @@ from sgldoctor.knowledge import releases
 from sgldoctor.probe.libraries import libraries
 from sgldoctor.probe.packages import packages
 from sgldoctor.probe.target import Target
+from sgldoctor.vocabulary import FACTS
 
 PREFIX = "/opt/venv"
 PYTHON = "3.11"
@@ -86,6 +87,9 @@ class Lab(NamedTuple):
         """What is probed and derived."""
         facts = self.raw(environ)
         derive.derive(facts)
+        for name in facts.names():
+            for row in facts.rows(name):
+                assert row.keys() <= FACTS[name].keys() | {"text", "line"}, f"{name}: a column that nobody described"
         return facts
 
     def uninstall(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sgldoctor.derive.needs import KERNELS, Table, look_up
 from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge import releases
 
 
 def derive(facts: Facts, known: Table, result: Facts) -> None:
@@ -27,7 +28,7 @@ def cure(name: str, version: str, known: Table, facts: Facts) -> str:
     stem = name.rpartition("-cu")[0]
     if stem and name.startswith("nvidia-") and look_up(stem, known, facts):
         return ""
-    return f"{name}=={version}"
+    return f"{name}=={version}" if releases.parse(version) is not None else ""
 
 
 def _damaged(row: Row, known: Table, facts: Facts) -> Row:

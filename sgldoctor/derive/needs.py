@@ -165,11 +165,9 @@ def at(name: str, version: str, facts: Facts) -> list[Need]:
         data = releases.load("sglang-releases.json")["kernels"].get(f"{name}=={version.partition('+')[0]}")
         return _read(data["requires_dist"], set(), name, version, facts) if data and torch else []
     needs = _read(releases.companion(name, version) or (), set(), name, version, facts)
-    return (
-        [need for need in needs if not BUNDLED.fullmatch(need.name)]
-        if _other_build(name, version, needs, facts)
-        else needs
-    )
+    if _other_build(name, version, needs, facts):
+        return [need for need in needs if not BUNDLED.fullmatch(need.name)]
+    return needs
 
 
 def _other_build(name: str, version: str, needs: list[Need], facts: Facts) -> bool:

@@ -21,7 +21,7 @@ from sgldoctor.probe.shadows import shadows
 from sgldoctor.probe.target import Target
 
 KERNEL = "sgl_kernel/"
-NVIDIA = frozenset({"nccl", "nvshmem", "cudnn", "other"})
+NVIDIA = frozenset({"nccl", "nvshmem", "cudnn", "driver", "other"})
 ALL = NVIDIA | {"torch"}
 
 
@@ -72,7 +72,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     for path in extensions(target):
         process.loaded = dict(base)
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
-    _damaged(process, target, facts, found)
+    _damaged(process, target, facts, owners, found)
     result.put("loader.missing", [_sited(target, owners, row) for row in found.missing.values()], "probe")
     result.put("loader.corrupt", list(found.corrupt.values()), "probe")
     result.put("libraries.versions", list(found.versions.values()), "probe")
@@ -202,11 +202,10 @@ def _exporter(stem: str, needed: tuple[str, ...], process: Process) -> Node | No
     return next((node for name, node in process.loaded.items() if name.startswith(stem + ".so")), None)
 
 
-def _damaged(process: Process, target: Target, facts: Facts, found: Findings) -> None:
+def _damaged(process: Process, target: Target, facts: Facts, owners: Owners, found: Findings) -> None:
     """Files whose size is not that of RECORD and that nothing names (cuDNN opens its parts by itself)."""
-    owners = Owners(target)
     for row in facts.rows("record.damaged"):
-        for file in row["files"] if row["problem"] == "size" else ():
+        for file in row["files"]:
             path = next((f"{site}/{file}" for site in target.sites if tree.is_file(target.root, f"{site}/{file}")), "")
             elf = process.elf(path) if path else None
             if isinstance(elf, BadElf):

@@ -14,6 +14,7 @@ KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
     ("nccl", re.compile(rb"p?nccl[A-Z]\w*$"), "libnccl"),
     ("nvshmem", re.compile(rb"nvshmem\w*$"), "libnvshmem_host"),
     ("cudnn", re.compile(rb"cudnn[A-Z]\w*$"), "libcudnn"),
+    ("driver", re.compile(rb"cu[A-Z]\w*$"), "libcuda"),
     ("other", re.compile(rb"cublasLt\w*$"), "libcublasLt"),
     ("other", re.compile(rb"cublas\w*$"), "libcublas"),
     ("other", re.compile(rb"cusparseLt\w*$"), "libcusparseLt"),
@@ -29,7 +30,7 @@ KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
 
 CHECKED = re.compile(
     rb"(?:_Z|N|S|I).{0,4000}?(?:3c10|2at|5torch|6caffe2)"
-    rb"|p?nccl[A-Z]|nvshmem|cu(?:dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|nvJitLink|nvrtc"
+    rb"|p?nccl[A-Z]|nvshmem|cu(?:[A-Z]|dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|nvJitLink|nvrtc"
 )
 """A quick first look: most of the ten thousand symbols of a process are of no kind above."""
 

@@ -79,7 +79,6 @@ def test_no_driver_is_one_row_and_no_other_fault(lab: Lab) -> None:
 
 
 def test_1_torch_moved_on(lab: Lab) -> None:
-    files = torch_files(lab.site, check=CHECK[:-2] + "jb", version="2.10.0")
     lab.uninstall("torch")
     files = torch_files(lab.site, check=CHECK[:-2] + "jb", version="2.10.0")
     distribution(lab.site, "torch", "2.10.0", [], files)
@@ -170,9 +169,8 @@ def test_19_torch_put_back_over_leftovers_of_cuda_13(lab: Lab) -> None:
 def test_6b_a_torch_of_cuda_13_over_cuda_12(lab: Lab) -> None:
     cu13_over_cu12(lab)
     lab.uninstall("torch")
-    distribution(
-        lab.site, "torch", "2.11.0", NEWER_TORCH, torch_files(lab.site, check=CHECK[:-2] + "jb", version="2.11.0")
-    )
+    files = torch_files(lab.site, check=CHECK[:-2] + "jb", version="2.11.0", local="+cu130")
+    distribution(lab.site, "torch", "2.11.0", NEWER_TORCH, files)
     facts = lab.facts()
     assert [row["name"] for row in facts.rows("packages.unpinned")] == ["torch"]
     assert {row["wanted"] for row in facts.rows("packages.mixed_cuda")} >= {"nvidia-cudnn-cu12", "nvidia-nccl-cu12"}
@@ -374,6 +372,28 @@ def test_n04_a_wheel_of_nvidia_lacks_a_function_that_torch_calls(lab: Lab) -> No
     (row,) = lab.facts().rows("symbols.undefined")
     assert (row["symbol"], row["kind"], row["owner"]) == ("ncclCommInitRank", "nccl", "torch")
     assert row["provider"] == "nvidia-nccl-cu12"
+
+
+def test_a_driver_that_lacks_a_function_of_the_kernel(lab: Lab, tmp_path: Path) -> None:
+    driver = shared_object(tmp_path / "libcuda.so.1")
+    file = "sgl_kernel/flash_ops.abi3.so"
+    (lab.site / file).unlink()
+    shared_object(
+        lab.site / file, needed=[driver, lab.site / "torch/lib/libtorch.so"], wants=["cuInit", "cuGreenCtxCreate"]
+    )
+    (row,) = lab.facts().rows("symbols.undefined")
+    assert (row["symbol"], row["kind"], row["provider"], row["count"]) == (
+        "cuGreenCtxCreate",
+        "driver",
+        "libcuda.so.1",
+        1,
+    )
+
+
+def test_a_version_that_is_none_pins_nothing() -> None:
+    facts = pasted({"sglang": "0.5.8; rm -rf /", "torch": "$(reboot)"})
+    assert pin("sglang", facts) is None
+    assert pin("torch", facts) is None
 
 
 def test_a_kernel_of_the_other_cuda_major(lab: Lab) -> None:
