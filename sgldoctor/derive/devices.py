@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sgldoctor.derive.effective import Settings, read
+from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.releases import load, normalise, release
 
@@ -14,7 +14,7 @@ def devices(facts: Facts) -> Facts:
     """``launch.devices`` where the line asks this node for more GPUs than it has; nothing where either is unknown."""
     out = Facts()
     visible = _visible(facts)
-    if not facts.known("launch.option") or visible is None:
+    if not facts.known("launch.option") or visible is None or not whole_line(facts):
         return out
     settings = read(facts)
     asked = asked_for(settings)

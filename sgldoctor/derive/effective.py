@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from sgldoctor.derive.arguments import whole
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Flag
 
+REST = "rest of the launch line"
+"""What is noted as unknown where further options may be given that are not seen."""
+
 
 class Settings(NamedTuple):
-    """Values by canonical flag; one that is given but not known is None in ``values``."""
+    """Values by canonical flag; one that is given but not known is None in ``values``.
+
+    ``model`` is the row of that fact and ``environment`` the variables of the server, both empty where unknown.
+    """
 
     values: Mapping[str, str | None]
     flags: Mapping[str, Flag]
     release: str
+    model: Mapping[str, Any]
+    environment: Mapping[str, str]
 
     def given(self, flag: str) -> bool:
         """Whether the line has the flag."""
@@ -67,4 +75,21 @@ def read(facts: Facts) -> Settings:
         )
     judged = flags.judges(facts.value("sglang", "version") or None)
     by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}
-    return Settings(values, by_flag, judged.release)
+    # The variables of the line come after those of the machine.
+    environment = {str(row.get("name")): str(row.get("value")) for row in facts.rows("environment")}
+    return Settings(values, by_flag, judged.release, facts.one("model"), environment)
+
+
+def whole_line(facts: Facts) -> bool:
+    """Whether all options of the line are seen, so that what is absent is really absent."""
+    return not any(entry.what == REST for entry in facts.unknown)
+
+
+def below(flag: str, least: float) -> Callable[[Settings], str]:
+    """A check that ``flag``, if given, is at least ``least``."""
+
+    def check(s: Settings) -> str:
+        value = s.real(flag) if s.given(flag) else None
+        return f"{flag} {value:g} must be at least {least:g}" if value is not None and value < least else ""
+
+    return check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sgldoctor.derive.arguments import DASHES, Argument, Fault, Reading, read
+from sgldoctor.derive.effective import REST
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Judges
@@ -56,6 +57,10 @@ def _judge(out: Facts, facts: Facts, line: Facts, number: int | None) -> None:
     reading = read(arguments, flags.table(judged.release), positional_model=serve)
     if not facts.known("launch.option") and not out.known("launch.option"):
         out.put("launch.option", _options(reading, arguments, serve=serve), "derived")
+    if reading.open:
+        out.put_unknown(REST, "a variable of the line may hold any option")
+    if any(option.flag.flag == "--config" for option in reading.options):
+        out.put_unknown(REST, "further options are in the file that --config names")
     if kind not in ("", "auto", "llm") or (serve and _diffusion(reading)):
         kind = "diffusion" if kind in ("", "auto", "llm") else kind
         out.put_unknown("launch options", f"a {kind} model is served, with options of its own, which are not judged")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sgldoctor.derive.effective import Settings, read
+from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 
 LARGEST = 64
@@ -201,7 +201,7 @@ def indivisible(facts: Facts) -> Facts:
     """``launch.indivisible`` from ``launch.option`` and ``model``; nothing where either is unknown."""
     out = Facts()
     model = facts.one("model")
-    if not facts.known("launch.option") or not model:
+    if not facts.known("launch.option") or not model or not whole_line(facts):
         return out
     settings = read(facts)
     if settings.text("--device") == "cpu":

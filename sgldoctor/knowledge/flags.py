@@ -88,6 +88,8 @@ def judges(version: str | None) -> Judges:
     known = _data()["releases"]
     if not version:
         return Judges(known[-1], False, tuple(known), False, f"SGLang's release is not known; judged by {known[-1]}")
+    if version.partition("+")[0] in _order():
+        return Judges(version.partition("+")[0], True, (), False, "")
     from packaging.version import InvalidVersion, Version
 
     try:

@@ -17,7 +17,9 @@ LIMIT = 8 << 20
 _LARGEST = 1 << 24  # no dimension of a model comes near; beyond it a number is damage
 _REPOSITORY = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?\Z")
 _EXPERT_SIZES = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
-# The order of sglang/srt/utils/hf_transformers/common.py:get_hf_text_config (0.5.23).
+# CONTEXT_LENGTH_KEYS of sglang/srt/utils/hf_transformers/common.py (0.5.23).
+_CONTEXT = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_length", "max_position_embeddings")
+# The order of get_hf_text_config in the same file.
 _NESTED = ("thinker_config", "llm_config", "language_config", "text_config")
 
 
@@ -161,7 +163,7 @@ def dimensions(config: Mapping[str, Any]) -> tuple[Row, list[tuple[str, str]]]:
         "intermediate": intermediate,
         "layers": number("num_hidden_layers", "n_layer", "num_layers"),
         "vocab": number("vocab_size"),
-        "context": number("max_position_embeddings", "max_sequence_length", "n_positions"),
+        "context": _context(text, number(*_CONTEXT)),
         "mla": mla,
         "experts": experts,
         "experts_checked": bool(experts) and text.get("num_local_experts") is None,
@@ -211,6 +213,18 @@ def _kv_heads(text: Mapping[str, Any], number: Any, heads: int | None) -> int | 
         found = number(*keys)
         return found if isinstance(found, int) else None
     return heads
+
+
+def _context(text: Mapping[str, Any], length: int | None) -> int | None:
+    """The longest context as get_context_length of the same file derives it (alike in 0.5.2, 0.5.8 and 0.5.23)."""
+    scaling = text.get("rope_scaling") or text.get("rope_parameters")
+    if length is None or not isinstance(scaling, dict):
+        return length
+    factor = scaling.get("factor", 1)
+    if "original_max_position_embeddings" in scaling or scaling.get("rope_type") == "llama3":
+        factor = 1
+    plain = isinstance(factor, (int, float)) and not isinstance(factor, bool) and 0 < factor < _LARGEST
+    return int(length * factor) if plain else None
 
 
 def _dense_layers(text: Mapping[str, Any], experts: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from sgldoctor.derive.conflicts import CHECKS, conflicts
@@ -12,6 +14,17 @@ from sgldoctor.knowledge.releases import load
 from sgldoctor.launch import facts_of
 
 NEWEST = flags.releases()[-1]
+SPEC = "--speculative-algorithm"
+EAGLE = f"{SPEC} EAGLE"
+STEPS = "--speculative-num-steps 3 --speculative-eagle-topk 4 --speculative-num-draft-tokens 8"
+
+
+def deepep(dispatch: int, combine: int) -> str:
+    config = {"normal_dispatch": {"num_sms": dispatch}, "normal_combine": {"num_sms": combine}}
+    return f"--moe-a2a-backend deepep --deepep-config '{json.dumps(config)}'"
+
+
+OFFLOAD = "--disaggregation-mode decode --disaggregation-decode-enable-offload-kvcache"
 
 
 def conflict(line: str, version: str) -> list[str]:
@@ -68,12 +81,6 @@ def conflict(line: str, version: str) -> list[str]:
         ("eplb-experts", "0.5.8", "--enable-eplb --tp 8", "--enable-eplb --tp 8 --moe-a2a-backend deepep"),
         ("pipeline-speculative", "0.5.8", "--pp-size 2 --speculative-algorithm EAGLE", "--speculative-algorithm EAGLE"),
         ("pipeline-mixed-chunk", "0.5.8", "--pp-size 2 --enable-mixed-chunk", "--pp-size 1 --enable-mixed-chunk"),
-        (
-            "speculative-mixed-chunk",
-            "0.5.8",
-            "--speculative-algorithm EAGLE --enable-mixed-chunk",
-            "--enable-mixed-chunk",
-        ),
         ("first-gpu", "0.5.8", "--base-gpu-id -1", "--base-gpu-id 0"),
         ("gpu-step", "0.5.8", "--gpu-id-step 0", "--gpu-id-step 2"),
         ("served-name", "0.5.8", "--served-model-name a:b", "--served-model-name a/b"),
@@ -146,16 +153,46 @@ def conflict(line: str, version: str) -> list[str]:
         (
             "deepep-config",
             "0.5.8",
-            '--deepep-config \'{"normal_dispatch": {"num_sms": 96}, "normal_combine": {"num_sms": 48}}\'',
-            '--deepep-config \'{"normal_dispatch": {"num_sms": 96}, "normal_combine": {"num_sms": 96}}\'',
+            deepep(96, 48),
+            deepep(96, 96),
         ),
         (
             "deepep-config",
             "0.5.8",
-            '--deepep-config \'{"normal_dispatch": {"n_sms": 96}}\'',
+            '--moe-a2a-backend deepep --deepep-config \'{"normal_dispatch": {"n_sms": 96}}\'',
             "--deepep-config /etc/deepep.json",
         ),
         ("compile-padding", NEWEST, "--disable-cuda-graph-padding --enable-torch-compile", "--enable-torch-compile"),
+        ("speculative-steps", "0.5.8", f"{EAGLE} --speculative-eagle-topk 4", EAGLE),
+        ("speculative-steps", "0.5.8", f"{EAGLE}3 --speculative-num-draft-tokens 4", "--speculative-eagle-topk 4"),
+        (
+            "standalone-attention-groups",
+            NEWEST,
+            f"{SPEC} STANDALONE --tp 4 --attn-dp-size 2",
+            f"{SPEC} STANDALONE --tp 4",
+        ),
+        (
+            "ngram-attention-groups",
+            "0.5.8",
+            f"{SPEC} NGRAM --tp 4 --dp 2 --enable-dp-attention",
+            f"{SPEC} NGRAM --dp 2",
+        ),
+        (
+            "speculative-page",
+            "0.5.8",
+            f"{EAGLE} {STEPS} --page-size 64 --attention-backend triton",
+            f"{EAGLE} {STEPS} --page-size 64 --attention-backend fa3",
+        ),
+        ("dflash-draft", NEWEST, f"{SPEC} DFLASH", f"{SPEC} DFLASH --speculative-draft-model-path d"),
+        (
+            "decode-radix-speculative",
+            NEWEST,
+            f"{EAGLE} --disaggregation-mode decode --disaggregation-decode-enable-radix-cache",
+            "--disaggregation-mode decode --disaggregation-decode-enable-radix-cache",
+        ),
+        ("offload-storage", NEWEST, OFFLOAD, f"{OFFLOAD} --hicache-storage-backend file"),
+        ("grpc-port", NEWEST, "--grpc-port 30000", "--grpc-port 30001"),
+        ("grpc-key", NEWEST, "--grpc-port 1 --api-key k", "--api-key k"),
     ],
 )
 def test_contradictions(name: str, version: str, bad: str, good: str) -> None:
@@ -167,7 +204,7 @@ def test_every_check_is_known_to_the_data_and_tested() -> None:
     entries = load("launch-conflicts.json")["conflicts"]
     assert {entry["name"] for entry in entries} == set(CHECKS)
     marks = test_contradictions.pytestmark  # type: ignore[attr-defined]
-    assert {case[0] for mark in marks for case in mark.args[1]} == set(CHECKS)
+    assert {case[0] for mark in marks for case in mark.args[1]} == set(CHECKS) - {"context-length"}
     names = {entry for release in flags.releases() for entry in {f.flag for f in flags.table(release).values()}}
     assert {flag for entry in entries for flag in entry["flags"]} <= names
 
@@ -181,6 +218,28 @@ def test_a_check_holds_only_in_the_releases_that_have_it() -> None:
 
 def test_unknown_values_contradict_nothing() -> None:
     assert conflict("--tp $TP --nnodes $N --node-rank $R --dp-size 3 --enable-dp-attention", "0.5.8") == []
+
+
+def longer(line: str, **environment: str) -> list[str]:
+    facts = facts_of(f"python -m sglang.launch_server --model-path m {line}")
+    facts.put("sglang", {"version": "0.5.8"}, "probe")
+    facts.put("model", {"context": 4096}, "probe")
+    facts.put("environment", [{"name": name, "value": value} for name, value in environment.items()], "probe")
+    facts.merge(options(facts))
+    return [row["name"] for row in conflicts(facts).rows("launch.conflict")]
+
+
+def test_a_context_that_the_model_does_not_allow() -> None:
+    assert longer("--context-length 8192") == ["context-length"]
+    assert longer("--context-length 4096") == longer("--tp 1") == []
+    assert longer("--context-length 8192", SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN="1") == []
+    assert longer("--context-length 8192 --json-model-override-args '{}'") == []
+
+
+@pytest.mark.parametrize("rest", ["$MORE", "--config more.yaml"])
+def test_where_further_options_may_stand_nothing_is_said_to_be_missing(rest: str) -> None:
+    assert conflict("--nnodes 2 --tp 2", "0.5.8") == ["nodes-address"]
+    assert conflict(f"--nnodes 2 --tp 2 {rest}", "0.5.8") == []
 
 
 def test_a_dump_in_a_log_has_passed_these_checks() -> None:

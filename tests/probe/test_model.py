@@ -154,6 +154,23 @@ def test_quantization() -> None:
     assert row["plain_attention"]
 
 
+@pytest.mark.parametrize(
+    ("config", "context"),
+    [
+        ({}, 8192),
+        ({"rope_scaling": {"factor": 4.0, "type": "linear"}}, 32768),
+        ({"rope_scaling": {"factor": 4.0, "type": "yarn", "original_max_position_embeddings": 8192}}, 8192),
+        ({"rope_scaling": {"factor": 8.0, "rope_type": "llama3"}}, 8192),
+        ({"model_max_length": 1000}, 1000),
+        ({"rope_scaling": {"factor": "x"}}, None),
+        ({"max_position_embeddings": None}, None),
+    ],
+)
+def test_the_longest_context(config: dict[str, Any], context: int | None) -> None:
+    row, _ = dimensions({**LLAMA, **config})
+    assert row["context"] == context
+
+
 def test_latent_attention() -> None:
     row, _ = dimensions(
         {**LLAMA, "kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
