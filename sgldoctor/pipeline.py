@@ -22,6 +22,10 @@ from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import select
 
 
+INFERRED_FROM = 40
+"""How many messages of a log are compared with what each release prints."""
+
+
 class Options(NamedTuple):
     """What the user chose that changes the verdict: rule folders, silenced rules, warnings that count."""
 
@@ -86,8 +90,15 @@ def examine(target: Target, asked: Asked) -> Facts:
 def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequence[Rule], options: Options) -> Report:
     """From facts and events to the report; pure, so a snapshot or a fixture gives what the live machine gave."""
     timed(facts, "derive", lambda: derive.derive(facts))
-    findings = timed(facts, "rules", lambda: rank(select(facts, events, rules, lambda when: holds(when, facts))))
+
+    def in_release(when: dict[str, str]) -> bool | None:
+        _infer_release(facts, events)
+        return holds(when, facts)
+
+    findings = timed(facts, "rules", lambda: rank(select(facts, events, rules, in_release)))
     kept, ignored = _silence(findings, options.ignore)
+    if any(recipe.when for finding in kept for recipe in finding.rule.fixes):
+        _infer_release(facts, events)
     return Report(
         command=command,
         facts=facts,
@@ -97,6 +108,21 @@ def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequenc
         failures=unexplained(events, findings),
         strict=options.strict,
     )
+
+
+def _infer_release(facts: Facts, events: Sequence[Event]) -> None:
+    """The releases whose texts the log holds, where none is named: only looked up once something depends on it."""
+    if not events or facts.known("sglang") or facts.known("log.releases"):
+        return
+    from sgldoctor.knowledge.messages import fitting, releases
+
+    texts = [event.text for event in events if event.kind in ("exception", "error", "warning")][:INFERRED_FROM]
+    found = fitting(texts)
+    if found is None:
+        facts.put("log.releases", [], "derived")
+        return
+    first, last, because = found
+    facts.put("log.releases", {"first": releases()[first], "last": releases()[last], "because": because[:3]}, "derived")
 
 
 def timed(facts: Facts, name: str, work: Callable[[], Any]) -> Any:

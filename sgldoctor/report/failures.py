@@ -29,7 +29,18 @@ def unexplained(events: Sequence[Event], findings: Sequence[Finding]) -> tuple[F
         (event for event in failed if event.chain == first.chain >= 0), key=lambda event: event.depth, default=first
     )
     message = inner.text.removeprefix(f"{inner.type}:").strip() if inner.type else inner.text
-    return (Failure(inner.type, message, _place(inner), inner.line, inner.rank, inner.source, ""),)
+    return (Failure(inner.type, message, _place(inner), inner.line, inner.rank, inner.source, _known(inner)),)
+
+
+def _known(event: Event) -> str:
+    """What knowledge says of the text: which function of SGLang prints it, and in which releases."""
+    from sgldoctor.knowledge.messages import matching
+
+    messages = matching(event.text)
+    if not messages:
+        return ""
+    best = messages[0]
+    return f"a text of SGLang {best.range()}, printed by srt/{best.where}"
 
 
 def _place(event: Event) -> str:
