@@ -289,22 +289,22 @@ def _mover(need: Need, version: str, have: dict[str, Row]) -> str:
 
 
 def _tolerated(need: Need, version: str) -> tuple[bool, str]:
-    """Whether an NVIDIA wheel newer than torch's pin is what SGLang's own images do, and which image.
+    """Whether an NVIDIA wheel newer than its pin is what SGLang's own images install, and which images.
 
-    Images of the releases around torch 2.9.1 put a newer cuDNN and NCCL over torch's pins on purpose; anything of the
-    same major version between the pin and beyond loads as well.
+    Images of the releases around torch 2.9.1 put a newer cuDNN and NCCL over torch's pins on purpose. What they install
+    is tolerated, and so is any other release of the same major version beyond the pin.
     """
-    if need.by != "torch" or not need.exact:
+    if _group(need.name) != "nvidia" or _direction(version, need.specifier) != "newer":
         return False, ""
-    eras = []
-    for era, pinned in releases.image_pins(need.name):
-        try:
-            newer = releases.compare(version, need.exact) > 0 and releases.compare(pinned, need.exact) > 0
-        except ValueError:
-            continue
-        if newer and version.partition(".")[0] == need.exact.partition(".")[0]:
-            eras.append(f"{pinned} in the image of {era}")
-    return bool(eras), f"SGLang's own images install {need.name} over torch's pin: {', '.join(eras)}" if eras else ""
+    pinned = re.findall(r"[\d.]+\d", need.specifier)
+    eras = [
+        f"{image} in the image of {era}"
+        for era, image in releases.image_pins(need.name)
+        if _direction(image, need.specifier) == "newer"
+        and (image == version or (pinned and version.partition(".")[0] == pinned[0].partition(".")[0]))
+    ]
+    reason = f"SGLang's own images install {need.name} over the pin of {need.by}: {', '.join(eras)}"
+    return bool(eras), reason if eras else ""
 
 
 def _mixed(known: Table, have: dict[str, Row]) -> list[Row]:

@@ -177,5 +177,8 @@ def companion(name: str, version: str) -> tuple[str, ...] | None:
 
 def image_pins(name: str) -> tuple[tuple[str, str], ...]:
     """``(era, version)`` pairs of a distribution that SGLang's own images install over what torch asks for."""
-    snapshots = load("docker-pins.json")["snapshots"]
-    return tuple((shot["era"], shot["pins"][name]) for shot in snapshots if name in shot["pins"])
+    found = []
+    for shot in load("docker-pins.json")["snapshots"]:
+        # Notes stand beside some versions: "13.1.1 (CUDA 13)"; others are only notes: "unpinned, --no-deps".
+        found += [(shot["era"], version) for version in re.findall(r"\b\d+(?:\.\w+)+", shot["pins"].get(name, ""))]
+    return tuple(found)

@@ -105,7 +105,8 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
                     leftovers.append(_leftover(entry[: -len(".dist-info")], path, why))
                 else:
                     found.append(row)
-            elif entry.endswith(".egg-info"):
+            elif entry == "EGG-INFO" or entry.endswith(".egg-info"):
+                # EGG-INFO: the site is itself an unpacked egg, named by a .pth file (``setup.py install``, as DeepEP's).
                 folder = tree.is_folder(target.root, path)
                 row = _distribution(target, site, path, "PKG-INFO" if folder else "")
                 if row is not None:

@@ -280,6 +280,13 @@ def test_11_a_newer_cudnn_as_in_the_images_is_tolerated(lab: Lab) -> None:
     assert troubles(facts, "packages.unpinned") == {}
 
 
+def test_what_the_images_never_did_is_not_tolerated(lab: Lab) -> None:
+    lab.uninstall("nvidia-cusparselt-cu12")
+    distribution(lab.site, "nvidia-cusparselt-cu12", "0.8.1", [], nvidia_files(lab.site, "nvidia-cusparselt", "12"))
+    (row,) = lab.facts().rows("packages.unpinned")
+    assert (row["tolerated"], row["direction"], row["reason"]) == (False, "newer", "")
+
+
 def test_an_older_cudnn_is_not_tolerated(lab: Lab) -> None:
     lab.uninstall("nvidia-cudnn-cu12")
     distribution(lab.site, "nvidia-cudnn-cu12", "9.1.0.70", [], nvidia_files(lab.site, "nvidia-cudnn", "12"))

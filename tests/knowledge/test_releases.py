@@ -64,7 +64,14 @@ def test_what_is_not_known_is_empty() -> None:
     assert releases.minimum("99.0", "sgl-kernel") == ""
     assert releases.kernel_torch("sgl-kernel", "99.0") == ""
     assert releases.companion("torch", "99.0") is None
-    assert releases.image_pins("click") == ()
+    assert releases.image_pins("click") == releases.image_pins("nixl") == ()
+
+
+def test_versions_of_the_images_are_versions() -> None:
+    for name in ("nvidia-cudnn-cu12", "nvidia-nccl-cu12", "cuda-python"):
+        pairs = releases.image_pins(name)
+        assert pairs
+        assert all(releases.parse(version) is not None for _, version in pairs)
 
 
 def test_names_are_compared_as_pip_does() -> None:

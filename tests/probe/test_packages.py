@@ -66,6 +66,14 @@ def test_editable_installs(tmp_path: Path) -> None:
     assert named(facts, "old-way") == {**named(facts, "old-way"), "editable": True, "location": str(source)}
 
 
+def test_an_unpacked_egg_is_a_site_of_its_own(tmp_path: Path) -> None:
+    egg = tmp_path / "deep_ep-1.1.0+abc-py3.11.egg"
+    (egg / "EGG-INFO").mkdir(parents=True)
+    (egg / "EGG-INFO/PKG-INFO").write_text("Metadata-Version: 2.1\nName: deep_ep\nVersion: 1.1.0+abc\n")
+    row = named(read(tmp_path, egg), "deep-ep")
+    assert (row["version"], row["location"]) == ("1.1.0+abc", str(egg))
+
+
 def test_requirements_of_ordinary_packages_are_kept_where_they_name_the_core(tmp_path: Path) -> None:
     lines = ["torch==2.1", "requests>2", "NumPy<3; python_version > '3.8'", "transformers; extra == 'hf'"]
     distribution(tmp_path, "greedy", "1.0", lines)
