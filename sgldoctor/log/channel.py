@@ -101,7 +101,7 @@ class Channel:
         if header is None:
             return False
         said = line.text[: header.start()].strip(" |+│╭─\t*`'\"")
-        if said:
+        if said and not classify.exception(said):
             self._put("warning" if line.level == "W" else "error", line, said)
         self.traces.open_trace(line, group="Exception Group" in header[0])
         return True
@@ -114,6 +114,9 @@ class Channel:
             return True
         if plain.startswith("assert ") and not plain.endswith(":"):
             self.traces.open_message(line, "AssertionError", f"AssertionError: {plain}")
+            return True
+        if plain.startswith("what():"):
+            self.traces.open_message(line, "terminate", plain)
             return True
         if "terminate called" in plain:
             match = _TERMINATE.search(plain)
@@ -131,9 +134,12 @@ class Channel:
             plain = plain[bullet.end() :]
         plain = plain.strip("`") if plain[:1] == "`" else plain
         bare = classify.exception(plain) if plain[:1].isalpha() or plain[:1] == "_" else None
-        if bare:
-            self.traces.open_message(line, bare["type"], plain)
-        return bare is not None
+        if bare is None and not line.record and len(plain) < 2000:
+            bare = classify.quoted_exception(plain)
+        if bare is None or (bare["message"].isdigit() and not bare["type"].endswith(("KeyError", "Exit"))):
+            return False  # how often something happened: "RuntimeError: 319"
+        self.traces.open_message(line, bare["type"], plain)
+        return True
 
     def _other(self, text: str, line: Line) -> None:
         """A line of any other kind, be it the first of a text that goes over several lines."""
@@ -199,7 +205,7 @@ class Channel:
             ends = ends or text.startswith(("To fix this", "ERROR: ", "error: "))
         else:
             ends = ends or not text.startswith(("   ", "╰", "├", "  ╰", "  ├", "  │", "  Caused by", "\t"))
-            ends = ends or text.strip() in ("[stderr]", "[stdout]")
+            ends = ends or text.strip() in ("[stderr]", "[stdout]") or text.endswith("of output]")
         if ends or len(self.text) > 40:
             self._flush()
             return False

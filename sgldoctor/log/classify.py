@@ -21,6 +21,10 @@ BARE = lazy(
 )
 """The last line of a traceback, standing anywhere: ``pkg.SomeError: message``."""
 
+_QUOTED = lazy(
+    r"[\s:('\"=](?P<type>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,80}[a-z](?:Error|Exception)): (?P<message>\S.*)",
+    re.DOTALL,
+)
 _WARNING_TYPE = lazy(r"(?:[A-Za-z_][\w.]{0,80}\.)?[A-Z]\w{0,60}Warning(?::(?= |$)|$)")
 _PLAIN_WORD = lazy(rf"{_SUFFIX}$")
 """A class name's ending that stands alone: ``Error:`` is how programs speak, ``Exception:`` is Python's own class."""
@@ -88,10 +92,10 @@ COMPILER = Form(
     ("rror", "fatal", "atal ", "ld: ", "cannot find", "undefined reference", "FAILED", "ninja", "***", *_SOURCES),
     lazy(
         rf"^{_SOURCE}:\d+:\d+: (?!{_HARMLESS})\S|^{_SOURCE}\(\d+\): (?:catastrophic |fatal )?error\b"
-        rf"|^{_SOURCE}:\d+: (?:fatal )?error: |\bnvcc fatal\b|\bptxas (?:fatal|error)\b"
+        rf"|^{_SOURCE}:\d+: (?:fatal )?error: |\bnvcc (?:fatal|error)\b|\bptxas (?:fatal|error)\b"
         rf"|^ptxas [^\s,]{{1,300}}, line \d+; (?:fatal|error)|(?:^|/){_TOOLS}(?:-\d+)?: (?!warning)"
         r"[^\n]{0,2000}(?:error|fatal|cannot find|undefined reference|not found|No such)"
-        r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^g?make(?:\[\d+\])?: \*\*\*"
+        r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^\*\*\* CMake |^g?make(?:\[\d+\])?: \*\*\*"
         r"|: undefined reference to "
         r"|^error: command '[^']{0,300}' failed|^sccache: error|^loc\(\"[^\"]{0,300}\":\d+:\d+\): error:"
     ),
@@ -106,7 +110,7 @@ USAGE = Form(
 )
 INSTALLER = Form(
     "installer",
-    ("ERROR: ", "error: ", "requires ", "has requirement", " x ", "× ", "int: ", "─▶", "note: This"),  # noqa: RUF001
+    ("ERROR: ", "error: ", "requires ", "has requirement", " x ", "× ", "int: ", "─▶", "─>", "note: This"),  # noqa: RUF001
     lazy(
         r"^ERROR: (?:Cannot install|Could not find a version|No matching distribution|ResolutionImpossible|"
         r"pip's dependency|Failed building|Failed to build|"
@@ -117,10 +121,9 @@ INSTALLER = Form(
         r"|^[\w.\[\]-]+ [\w.+]+ (?:requires|has requirement) [^,]{1,200}, but you have"
         r"|^error: (?:externally-managed-environment|subprocess-exited-with-error|metadata-generation-failed|"
         r"invalid-|legacy-install-failure|uninstall-)"
-        r"|^\s*[×x] (?:No solution found|Failed to|Distribution not found|Broken|Unable to|Python |Preparing|"  # noqa: RUF001
-        r"Getting|Building|Encountered)"
+        r"|^\s*× \S|^\s*x (?:No solution found|Failed to|Distribution not found|Unable to|Encountered)"  # noqa: RUF001
         r"|^\s*[hH]int: |^error: (?:Failed to|No solution|Because|Distribution|The |Request failed|Requirements)"
-        r"|^\s*(?:╰─▶|├─▶) |^note: This (?:error originates|is an issue with the package)"
+        r"|^\s*(?:╰─▶|├─▶|╰─>|├─>) |^note: This (?:error originates|is an issue with the package)"
     ),
 )
 WARNING = Form(
@@ -181,6 +184,14 @@ def exception(text: str) -> re.Match[str] | None:
     if _PLAIN_WORD.match(match["type"]) and (match["type"] != "Exception" or not match["message"]):
         return None
     return match
+
+
+def quoted_exception(text: str) -> re.Match[str] | None:
+    """An exception that a program prints behind words of its own: ``Failed to import x: ImportError: ...``."""
+    if "Error: " not in text and "Exception: " not in text:
+        return None
+    match = _QUOTED.search(text)
+    return None if match is None or WARNING.pattern.search(text) else match
 
 
 def _is(form: Form, text: str) -> bool:

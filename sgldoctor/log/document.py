@@ -45,7 +45,7 @@ def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
     lines: list[Line] = []
     for number, text in _dedent(_undouble(_unwrap(shown))):
         line = peel(text, number)
-        lines += split_glued(line) if "[20" in line.text else [line]
+        lines += split_glued(line) if "[20" in line.text or "[rank" in line.text else [line]
     if newest_first(lines):
         lines.reverse()
     return lines

@@ -69,7 +69,7 @@ _LINK = lazy(r"\[([\w./+:@-]{1,200})\]\((?:https?://|\.{1,2}/|\.{2}|/)[^)\s]{0,3
 _TAG = lazy(r"</?(?:details|summary|pre|code|br|p|b|i|strong|em)(?: [^<>]{0,80})?/?>", re.IGNORECASE)
 _PROGRESS = lazy(r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,400}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]")
 _REPEATED = lazy(r" *\[repeated \d+x across cluster\][^\n]{0,200}$")
-_SECOND_RECORD = lazy(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] ")
+_SECOND_RECORD = lazy(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] |\[rank\d+\]:(?=\[[IWEF]\d)")
 _INNER_FILE = lazy(r' (?=File "[^"\n]{1,300}", line \d+, in )')
 _INNER_END = lazy(r" (?=(?:[a-z_]\w*\.){0,6}[A-Z]\w{0,60}(?:Error|Exception): )")
 
@@ -111,6 +111,8 @@ def scrub(text: str) -> list[str]:
     if "[repeated " in text:
         text = _REPEATED.sub("", text)
     text = text.rstrip()
+    if text.endswith("]") and "   [" in text:
+        text = _PAGER.sub("", text)
     if text.startswith("{") and text.endswith("}"):
         inside = _json_log(text)
         if inside:
@@ -161,6 +163,8 @@ def _one_line_traceback(text: str) -> list[str]:
 
 
 _JSON_LOG = lazy(r'"(?:log|msg|message)": ?"(?P<text>(?:[^"\\]|\\.)*)"')
+_PAGER = lazy(r" {8,}\[\d+/\d+\]$")
+"""What tmux and screen write over the right edge while one scrolls back."""
 _JSON_ESCAPE = lazy(r"\\(?:u(?P<code>[0-9a-fA-F]{4})|(?P<char>.))")
 _JSON_BEGINS = ('{"log"', '{"time', '{"level', '{"msg', '{"message', '{"ts', '{"stream', '{"severity')
 _NO_LEVEL = (None, "")
@@ -196,6 +200,8 @@ def peel(text: str, number: int) -> Line:
         time = found.get("time") or time
         if prefix.style == "channel":
             channel = f"{channel} {found.get('channel') or found.get('rank') or ''}".strip()
+            record = style = ""  # what stood outside of it is the collector's
+            perline = False
             continue
         if prefix.style == "collector":
             continue
@@ -208,8 +214,6 @@ def peel(text: str, number: int) -> Line:
 
 def split_glued(line: Line) -> list[Line]:
     """Cut a line in which a second ``[time rank]`` record of SGLang begins in the middle."""
-    if line.text.count("[20") == 0:
-        return [line]
     second = _SECOND_RECORD.search(line.text, 1)
     if second is None or not line.text[: second.start()].strip():
         return [line]

@@ -49,12 +49,15 @@ BRACKET = _table(
         "sglang",
     ),
     (rf"\[(?P<rank>{RANKS})\](?: |$)", "record", "sglang"),
+    (r"\[gpu(?:_id)?=(?P<rank>\d{1,4})\](?: |$)", "record", "sglang"),
     # Jenkins and others: [2025-11-15T02:43:02.702Z]
     (rf"\[(?P<time>{_STAMP})\] ?", "collector", "time"),
     # Ray's C++ parts: [2024-06-02 15:42:52,798 E 4479 4526] (raylet) file.cc:12:
     (rf"\[(?P<time>{_STAMP}) (?P<level>[DIWEFC]) \d+ \d+\] ?(?:\([\w -]+\) )?", "record", "cpp"),
     # torch's C++ logger: [W1123 23:47:42.054312846 socket.cpp:207]
     (r"\[(?P<level>[IWEF])(?P<time>\d{3,4} " + _CLOCK + r")(?: +\d+)? (?=[\w./-]+:\d+\])", "record", "glog"),
+    # the same before torch 2.2: [E ProcessGroupNCCL.cpp:474]
+    (r"\[(?P<level>[IWEF]) (?=[\w./-]+:\d+\])", "record", "glog"),
     # MPI: [1,3]<stderr>:
     (r"\[\d+,(?P<rank>\d+)\](?:<\w{1,10}>)?: ?", "channel", "mpi"),
     # kubectl logs --prefix
@@ -96,8 +99,14 @@ DIGIT = _table(
     # SGLang's prefix that lost its bracket: 2025-03-31 04:23:22 TP5]
     (rf"(?P<time>{_STAMP})(?: (?P<rank>{RANKS}))?\](?: |$)", "record", "sglang"),
     # a time and a level: Rust's tracing, dynamo, many others
-    (rf"(?P<time>{_STAMP})[\t ]+\[?{_LEVEL}\]?:? +(?:\[(?P<where>[\w./-]{{1,120}}:\d+)\] )?", "record", "level"),
+    (
+        rf"(?P<time>{_STAMP})[\t ]+\[?{_LEVEL}\]?:? +(?:\[\d+\] )?(?:\[(?P<where>[\w./-]{{1,120}}:\d+)\] )?",
+        "record",
+        "level",
+    ),
     (rf"(?P<time>{_STAMP})(?::? |\t|$)", "collector", "time"),
+    # BuildKit's summary of a failed step: 854.5 ninja: build stopped
+    (r"(?P<time>\d{1,5}\.\d{1,4}) (?=[a-zA-Z*\[/#-])", "collector", "buildkit"),
 )
 
 HASH = _table(

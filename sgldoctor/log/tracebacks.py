@@ -24,9 +24,21 @@ KERNEL_BLOCK = "[sgl_kernel] CRITICAL"
 """Begins the many-line message of sgl_kernel's loader (``sgl_kernel/load_utils.py``), which ends in bullets."""
 
 FRAME = lazy(
-    r'^\s*(?:[|│] ?)?\s*"?File "(?P<file>[^"]{1,1000})", line (?P<line>\d{1,9})(?:(?:,? in) (?P<function>.{0,300}))?'
+    r'^\s*(?:[|│] ?)?\s*"?(?:File "(?P<file>[^"]{1,1000})|(?P<rest>[^"\s]{1,1000}\.py))",? line (?P<line>\d{1,9})'
+    r"(?:(?:,? in) (?P<function>.{0,300}))?"
 )
-_RICH_FRAME = lazy(r"^\s*[│|]?\s*(?P<file>/[^\s:]{1,500}\.pyx?):(?P<line>\d{1,9}) in (?P<function>[\w<>.]{1,200})")
+"""A frame; its beginning may be lost, as in ``~/site-packages/sglang/api.py", line 45, in Engine``."""
+_RICH_FRAME = lazy(
+    r"^\s*[│|]?\s*(?:File )?(?P<file>[/~][^\s:]{1,500}\.pyx?):(?P<line>\d{1,9})(?:,)? in (?P<function>[\w<>.]{1,200})"
+)
+"""A frame as rich (typer) and IPython print it: ``/x/y.py:12 in main``, ``File /x/y.py:12, in main(args)``."""
+_CELL_HEADER = lazy(r"^[\w.]{1,100} {2,}Traceback \(most recent call last\)")
+_CELL = lazy(
+    r"^(?:Cell In\[\d+\], line (?P<line>\d+)|\[?<?(?P<file>ipython-input-[\w-]{1,80}|/\S{1,500}\.py)>?\]?.{0,200} in "
+    r"(?P<function>[^(\s]{1,200}))"
+)
+_CELL_CODE = lazy(r"^(?:-+> ?(?P<line>\d{1,6})(?: (?P<code>.*))?|\s*\d{1,6}(?: .*)?|\d+ frames)$")
+"""Frames and numbered source lines of a notebook's traceback."""
 HEADER = lazy(r"(?:Exception Group )?Traceback \(most recent call last\)")
 _CHAIN = lazy(r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)")
 CARET = lazy(r"^[\s|]*[~^]+[\s~^]*$")
@@ -37,7 +49,7 @@ _GROUP_RULE = lazy(r"^\s*\+[-+]+(?: (?:\d+|\.{3}) -+)?\+?\s*$")
 _GROUP_MARGIN = lazy(r"^\s*[|+] ?")
 PROMPT = lazy(
     r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯] ?\S"  # noqa: RUF001
-    r"|^>>> |^\.\.\. \S|^In \[\d+\]: "
+    r"|^>>> |^\.\.\. \S|^In \[\d+\]: |^[A-Z]:\\[^>\n]{0,120}>|^\([\w ./-]{1,60}\) \[[^\]\n]{1,80}\] "
 )
 _STACK = lazy(r"^\s*(?:frame #\d+: |<omitting python frames>|#\d+ +0x[0-9a-f]+ |\*{3} SIG|@ +0x[0-9a-f]+ )")
 _BULLET = lazy(r"^\s*(?:[-*•] |\d{1,2}[.)] )")
@@ -58,8 +70,8 @@ def chain_marker(text: str) -> bool:
 
 def frame_match(text: str) -> tuple[str, int, str] | None:
     """File, line and function of a frame, or None."""
-    match = FRAME.match(text) if 'File "' in text else None
-    return (match["file"], int(match["line"]), (match["function"] or "").strip()) if match else None
+    match = FRAME.match(text) if '" line ' in text or '", line ' in text else None
+    return (match["file"] or match["rest"], int(match["line"]), (match["function"] or "").strip()) if match else None
 
 
 class Tracebacks:
@@ -102,7 +114,7 @@ class Tracebacks:
 
     def close(self, *, cut: bool = False) -> None:
         """End what is open. ``cut``: lines are missing here, so a traceback without an end is no evidence."""
-        if self.state == self._trace and not cut:
+        if self.state in (self._trace, self._notebook) and not cut:
             self._truncated()
         elif self.state == self._message:
             self._finish()
@@ -113,7 +125,7 @@ class Tracebacks:
         """Begin a traceback at its header, or at a frame whose header was not pasted."""
         self._reset()
         self.head = line
-        self.state = self._trace
+        self.state = self._notebook if _CELL_HEADER.match(line.text) else self._trace
         if group and self.whole < 0:
             self.whole, self.parts = len(self.events), -1
 
@@ -215,7 +227,9 @@ class Tracebacks:
         if end:
             self.open_message(self._headed(line), end, plain, self.frames)
             return True
-        if self.frames and (depth > self.indent or (self.indent == 0 and not self.frames[-1].code and self.blanks < 2)):
+        if self.frames and (
+            depth > self.indent or (depth >= self.indent and not self.frames[-1].code and self.blanks < 2)
+        ):
             last = self.frames[-1]
             if len(last.code) < 300:
                 self.frames[-1] = last._replace(code=f"{last.code} {plain}".strip()[:400])
@@ -226,6 +240,29 @@ class Tracebacks:
             return True
         if not self.frames and depth:
             return True  # a frame that lost its "File" line
+        self._truncated()
+        return False
+
+    def _notebook(self, line: Line) -> bool:
+        """A traceback as IPython prints it, with source lines round each frame."""
+        text = line.text
+        code = _CELL_CODE.match(text)
+        if code:
+            if code["line"] and self.frames:
+                last = self.frames[-1]
+                self.frames[-1] = last._replace(line=int(code["line"]), code=(code["code"] or "").strip()[:400])
+            return True
+        cell = _CELL.match(text)
+        if self._frame(text, line.number) or not text.strip():
+            return True
+        if cell:
+            place = (cell["file"] or "cell", int(cell["line"] or 0), cell["function"] or "<module>")
+            self.frames.append(Frame(*place, ""))
+            return True
+        end = self._ending(text)
+        if end:
+            self.open_message(self._headed(line), end, text, self.frames)
+            return True
         self._truncated()
         return False
 

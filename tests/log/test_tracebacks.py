@@ -294,3 +294,30 @@ def test_a_traceback_in_one_line_is_read() -> None:
 def test_dumps_of_py_spy_are_no_tracebacks() -> None:
     text = 'Thread 309 (active): "MainThread"\n    verify (eagle_info.py:259)\n    run (threading.py:1012)\n'
     assert {event.kind for event in events(text)} == {"line"}
+
+
+def test_a_notebooks_traceback_is_read() -> None:
+    text = (
+        "---------------------------------------------------------------------------\n"
+        "RuntimeError                              Traceback (most recent call last)\n"
+        "Cell In[3], line 4\n      2 \n      3 import os\n----> 4 llm = make()\n\n"
+        "File /x/site-packages/sglang/api.py:45, in Engine(*args, **kwargs)\n     44 \n---> 45 return Engine(*args)\n\n"
+        "[/x/site-packages/sglang/engine.py](https://localhost:8080/#) in __init__(self)\n---> 99 self.start()\n\n"
+        "RuntimeError: Initialization failed.\n"
+    )
+    (event,) = [event for event in events(text) if event.kind != "line"]
+    assert event.text == "RuntimeError: Initialization failed."
+    assert [(frame.function, frame.code) for frame in event.frames] == [
+        ("<module>", "llm = make()"),
+        ("Engine", "return Engine(*args)"),
+        ("__init__", "self.start()"),
+    ]
+
+
+def test_frames_that_lost_their_beginning_are_frames() -> None:
+    text = (
+        '    ~/site-packages/sglang/api.py", line 45, in Engine\n    return Engine(*args)\n'
+        '"python3.12/connection.py" line 399, in _recv\n    raise EOFError\nEOFError\n'
+    )
+    (event,) = exceptions(text)
+    assert (event.text, [frame.function for frame in event.frames]) == ("EOFError", ["Engine", "_recv"])

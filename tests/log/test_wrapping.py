@@ -32,6 +32,7 @@ WRAPPINGS = {
     "logging": "2025-07-12 08:05:16,123 - __main__ - INFO - {}",
     "logging without time": "... - __main__ - INFO - {}",
     "buildkit": "#14 17.66 {}",
+    "ray under a time": "[2026-03-12 11:50:36] (TaskRunner pid=3483799) {}",
     "pod": "[pod/sglang-0/main] {}",
     "quote": "> {}",
     "quote of jenkins": "> [2025-11-15T02:43:02.702Z] {}",
@@ -86,6 +87,9 @@ def test_interleaved_writers_are_read_apart(name: str) -> None:
         ("[05:03:03 TP0] Decode batch.", "Decode batch.", "TP0", ""),
         ("[12-16 14:27:10] Exit code: -9", "Exit code: -9", "", ""),
         ("2025-03-31 04:23:22 TP5] Scheduler hit", "Scheduler hit", "TP5", ""),
+        ("[gpu_id=1] Load weight end.", "Load weight end.", "1", ""),
+        ("2025-04-17 19:46:42.566927 ERROR    [975] [coro_rpc_client.hpp:978] read failed", "read failed", "", "E"),
+        ("854.5 ninja: build stopped", "ninja: build stopped", "", ""),
         ("[TP0] Scheduler hit", "Scheduler hit", "TP0", ""),
         ("[2026-04-05 16:05:24 PP2 TP1 EP1] x", "x", "PP2 TP1 EP1", ""),
         ("[rank10]:[E130 18:11:34.707542570 ProcessGroupGloo.cpp:143] Gloo failed", "ProcessGroupGloo.cpp:143] Gloo failed", "10", "E"),  # noqa: E501
