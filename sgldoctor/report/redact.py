@@ -61,6 +61,13 @@ _DOCKERFILE = (
     r"(?m)^([ \t]{0,16}(?:ENV|ARG)[ \t]{1,4}[A-Z0-9_]{0,40}(?:TOKEN|KEY|AUTH|PASSWORD|SECRET)(?![A-Z])[A-Z0-9_]{0,40}"
     rf"[ \t]{{1,4}}){_VALUE}"
 )
+# Kubernetes and compose: "- name: HF_TOKEN", then "value: ..." on the next line or behind a comma.
+_PAIR = (
+    r"(?i)(\bname[\"']?[ \t]{0,4}[:=][ \t]{0,4}[\"']?\w{0,40}(?:token|key|secret|passw(?:or)?d|credential|auth)"
+    r"(?![a-z])\w{0,40}[\"']?[ \t]{0,4},?\s{0,80}[\"']?value[\"']?[ \t]{0,4}[:=][ \t]{0,4})"
+    rf"{_VALUE}"
+)
+_NETRC = rf"(?i)(\blogin[ \t]{{1,4}}\S{{1,200}}\s{{1,40}}password[ \t]{{1,4}}){_VALUE}"
 _OPTION = (
     r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|api[_-]?key|token|private[_-]?key)(?![\w-])[ \t=]{1,4})"
     rf"{_VALUE}"
@@ -89,6 +96,8 @@ def redact(text: str) -> str:
         text = re.sub(_WEAK, _weak, text)
         text = re.sub(_VARIABLE, _variable, text)
         text = re.sub(_DOCKERFILE, _variable, text)
+        text = re.sub(_PAIR, _variable, text)
+        text = re.sub(_NETRC, _strong, text)
     if any(anchor in text for anchor in _SHAPE_ANCHORS):
         text = re.sub(_SHAPES, REDACTED, text)
     return text

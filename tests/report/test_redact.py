@@ -45,6 +45,9 @@ CONTEXTS = [
     "passphrase = {}",
     "credentials={}",
     "hf auth login --token {}",
+    "machine huggingface.co login me password {}",
+    '{{"name": "HF_TOKEN", "value": "{}"}}',
+    "env: [{{name: DB_PASSWORD, value: '{}'}}]",
 ]
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 # What a secret looks like: no word, no number.
@@ -73,6 +76,14 @@ def test_a_planted_secret_never_survives(context: str, secret_: str) -> None:
     assert (shown.splitlines()[0], shown.splitlines()[-1], shown.count("\n")) == ("before", "after", 3)
 
 
+@given(SECRETS)
+def test_a_secret_of_kubernetes_on_the_next_line(secret_: str) -> None:
+    manifest = f"        - name: HF_TOKEN\n          value: {secret_}\n        - name: SGLANG_X\n          value: '1'\n"
+    shown = redact(manifest)
+    assert secret_ not in shown
+    assert shown == manifest.replace(secret_, REDACTED)
+
+
 @given(token=TOKENS, before=AROUND, after=AROUND)
 def test_a_known_shape_is_found_anywhere(token: str, before: str, after: str) -> None:
     """Whatever is printed beside it, as long as it stands apart."""
@@ -97,6 +108,8 @@ HARMLESS = [
     "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK=2048 TOKENIZERS_PARALLELISM=false",
     "tokenizer_path='/models/Qwen', tokenizer_mode='auto', skip_tokenizer_init=False",
     "KeyError: 'model.layers.0.mlp.gate_proj.weight'",
+    "- name: TOKENIZER_PATH\n  value: /models/Qwen",
+    "- name: SGLANG_NUM_MAX_DISPATCH_TOKENS_PER_RANK\n  value: '256'",
     "tiktoken==0.7.0  # basic authentication is not supported",
     "  [--api-key API_KEY] [--admin-api-key ADMIN_API_KEY] [--bucket-time-to-first-token BUCKET_TIME_TO_FIRST_TOKEN]",
     "You are trying to access a gated repo. HF token: missing",
@@ -162,7 +175,7 @@ def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) ->
     [
         "token=", "api_key", "://", "x@", "password='", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "KEY_",
         "ENV KEY ", "--", "?token", "https://a:", "a_", "Authorization: ", '\\"', "hf_", "sk-", "key=\\", "=", " ",
-        "https://u:p@h ",
+        "https://u:p@h ", "name: TOKEN ", "login password ",
     ],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
