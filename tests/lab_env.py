@@ -66,6 +66,15 @@ class SymInt: ...
 """The part of ``torch/__init__.py`` that decides what is loaded first (torch 2.9.1, abridged to these lines)."""
 
 
+QUIET = (
+    *(f"packages.{name}" for name in ("missing", "unpinned", "mixed_cuda", "damaged", "overlapping")),
+    *(f"packages.{name}" for name in ("leftovers", "duplicates")),
+    *(f"libraries.{name}" for name in ("unresolved", "corrupt", "shadowed", "versions")),
+    "symbols.undefined",
+)
+"""Facts that are empty in a sound environment."""
+
+
 class Lab(NamedTuple):
     """One environment: ``root`` stands for ``/`` and ``site`` is its site-packages folder, both on this machine."""
 
@@ -334,3 +343,12 @@ def make_env(folder: Path, sglang: str = "0.5.8") -> Lab:
     root = folder / "root"
     shutil.copytree(template, root, copy_function=os.link, symlinks=True)
     return Lab(root, root / PREFIX.lstrip("/") / f"lib/python{PYTHON}/site-packages")
+
+
+def troubles(facts: Facts, *but: str) -> dict[str, list[str]]:
+    """What is wrong, by fact, apart from the facts named; empty for a sound environment."""
+    return {
+        name: [str(row.get("text") or row) for row in facts.rows(name)]
+        for name in QUIET
+        if facts.rows(name) and name not in but
+    }

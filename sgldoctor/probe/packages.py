@@ -106,7 +106,7 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
                 else:
                     found.append(row)
             elif entry == "EGG-INFO" or entry.endswith(".egg-info"):
-                # EGG-INFO: the site is itself an unpacked egg, named by a .pth file (``setup.py install``, as DeepEP's).
+                # EGG-INFO: the site is itself an unpacked egg, named by a .pth file (``setup.py install`` of DeepEP).
                 folder = tree.is_folder(target.root, path)
                 row = _distribution(target, site, path, "PKG-INFO" if folder else "")
                 if row is not None:
