@@ -179,26 +179,26 @@ def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) ->
     ],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
-    """Twice the text may not take four times as long; short runs are noise and pass."""
+    """Four times the text takes about four times the time, not sixteen; short runs are noise and pass."""
 
     def seconds(size: int) -> float:
         text = unit * (size // len(unit))
         best = 9e9
         for _ in range(2):
-            begin = time.perf_counter()
+            begin = time.thread_time()  # of this thread alone: other work on the machine does not count
             redact(text)
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, time.thread_time() - begin)
         return best
 
-    small, large = seconds(60_000), seconds(240_000)
-    assert large < 0.1 or large < 9 * small
-    assert large < 3
+    small, large = seconds(30_000), seconds(120_000)
+    assert large < 0.2 or large < 10 * small
 
 
 def test_a_line_of_a_megabyte() -> None:
-    begin = time.perf_counter()
-    redact("x" * 1_000_000 + " token=" + "y" * 1_000_000)
-    assert time.perf_counter() - begin < 3
+    begin = time.thread_time()
+    shown = redact("x" * 500_000 + " token=" + "y7" * 250_000)
+    assert time.thread_time() - begin < 5
+    assert shown.startswith("x" * 500_000 + f" token={REDACTED}")
 
 
 @settings(max_examples=30)
