@@ -102,9 +102,9 @@ def _candidates(facts: Facts, said: dict[str, str]) -> list[int]:
     first = place(str(facts.value("log.releases", "first") or ""))
     last = place(str(facts.value("log.releases", "last") or ""))
     every = range(len(releases()))
+    # Where the ends contradict each other, or the warnings do, they prove nothing.
     left = [at for at in every if (first is None or first <= at) and (last is None or at <= last)] or list(every)
     for name, says in said.items():
-        # A warning that no release within the range prints is worded by something else: it proves nothing.
         left = [at for at in left if says and prints(name, says, at)] or left
     return left
 

@@ -149,7 +149,8 @@ def releases() -> tuple[str, ...]:
 def place(release: str) -> int | None:
     """The index of ``release``; of the newest known one before it where it is not known itself; None for nonsense.
 
-    A development build such as ``0.5.8.post1.dev12+gabc`` is judged as the release before it.
+    A development build such as ``0.5.8.post1.dev12+gabc`` is judged as the release before it. None also for what is
+    older than all: builds from a checkout without tags call themselves ``0.0.0.dev1+gabc``.
     """
     known = releases()
     if release in known:
@@ -161,7 +162,7 @@ def place(release: str) -> int | None:
     except InvalidVersion:
         return None
     older = [at for at, one in enumerate(known) if Version(one) <= wanted]
-    return older[-1] if older else 0
+    return older[-1] if older else None
 
 
 def declaration(name: str, at: int) -> tuple[str, str]:

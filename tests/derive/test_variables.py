@@ -179,7 +179,8 @@ def test_a_variable_in_good_standing_is_not_mentioned() -> None:
 def test_a_newer_or_odd_release_is_judged_by_the_nearest() -> None:
     assert place("0.5.24") == len(releases()) - 1
     assert place("0.5.8.post1.dev12+gabcdef") == releases().index("0.5.8")
-    assert place("0.1.0") == 0
+    assert place("0.1.0") is None
+    assert place("0.0.0.dev1+ge9d6b9eb2") is None  # a checkout without tags: any release
     assert place("not a version") is None
     assert explained(DISABLE, "1", "99.0")["works"] is False
     assert explain_variable(DISABLE, "1", "not a version") == explain_variable(DISABLE, "1", None)
