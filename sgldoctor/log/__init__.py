@@ -47,7 +47,8 @@ def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | No
         lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)
-        found += [event._replace(order=len(found) + order) for order, event in enumerate(of_file)]
+        begin = len(found)
+        found += [Event._make((*event[:3], order, *event[4:])) for order, event in enumerate(of_file, begin)]
         row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
         facts.put("log", row, "log")
     return Reading(found, facts)

@@ -32,22 +32,7 @@ _PLAIN_WORD = lazy(rf"{_SUFFIX}$")
 PYTHON_WARNING = lazy(r"(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: ")
 
 _SOURCE = r"[^\s:()\"']{1,300}\.(?:c|cc|cpp|cxx|cu|cuh|h|hh|hpp|hxx|inc|inl|S|s|ptx|pyx|pxi)"
-_SOURCES = (
-    ".c:",
-    ".cc:",
-    ".cpp:",
-    ".cxx:",
-    ".cu:",
-    ".cuh:",
-    ".h:",
-    ".hh:",
-    ".hpp:",
-    ".hxx:",
-    ".inc:",
-    ".inl:",
-    ".pyx:",
-    ".pxi:",
-)
+_SOURCES = (".c", ".h", ".in", ".pyx:", ".pxi:")
 _HARMLESS = (
     r"(?:warning|note|remark|Warnung|Anmerkung|avertissement|advertencia|aviso|nota|警告|附注|注意|메모|경고|"
     r"предупреждение|замечание)"

@@ -14,7 +14,7 @@ _DIGITS = lazy(r"\d+")
 
 
 def events(lines: Iterable[Line], source: str, chains: Iterator[int] | None = None) -> list[Event]:
-    """The events of one file, in the order of their lines; ``order`` counts from 0 within the file.
+    """The events of one file, in the order of their lines; ``order`` is left to whoever joins the files.
 
     Lines of different channels (torchrun's ranks, Ray's actors, containers) are read apart, since processes that share
     a terminal interleave their tracebacks.
@@ -34,7 +34,7 @@ def events(lines: Iterable[Line], source: str, chains: Iterator[int] | None = No
     found = [event for channel in channels.values() for event in channel.events]
     if len(channels) > 1:
         found.sort(key=lambda event: event.line)
-    return [event._replace(order=order) for order, event in enumerate(found)]
+    return found
 
 
 def newest_first(lines: list[Line]) -> bool:

@@ -180,13 +180,12 @@ def peel(text: str, number: int) -> Line:
         if quote:
             text = text[quote.end() :]
     for _ in range(8):
-        first = text[:1]
-        if first == " ":
+        if text[:1] == " ":
             bare = text.lstrip(" ")
             if not bare.startswith(("[20", "(", "20", "[rank")) or not prefixes.DATED.match(bare):
                 break
-            text, first = bare, bare[:1]
-        for prefix in prefixes.table(first):
+            text = bare
+        for prefix in prefixes.table(text):
             match = prefix.pattern.match(text)
             if match and (said := match.groupdict().get("level")) not in _NO_LEVEL and said not in prefixes.LEVELS:
                 match = None  # a word where the level should stand: another format

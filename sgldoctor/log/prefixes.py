@@ -40,14 +40,14 @@ def _table(*entries: tuple[str, str, str]) -> tuple[Prefix, ...]:
 
 
 BRACKET = _table(
-    # torchrun and torch's own rank tag; elastic's [default0]:
-    (r"\[(?:rank|default|trainer|worker)_?(?P<rank>\d{1,5})\]:? ?", "channel", "rank"),
     # SGLang: [2025-06-04 16:47:33 DP0 TP0], [05:03:03 TP0], [12-16 14:27:08]
     (
         rf"\[(?P<time>(?:\d{{4}}-\d\d-\d\d |\d\d-\d\d )?{_CLOCK})(?: (?P<rank>{RANKS}))?\](?: |$)",
         "record",
         "sglang",
     ),
+    # torchrun and torch's own rank tag; elastic's [default0]:
+    (r"\[(?:rank|default|trainer|worker)_?(?P<rank>\d{1,5})\]:? ?", "channel", "rank"),
     (rf"\[(?P<rank>{RANKS})\](?: |$)", "record", "sglang"),
     (r"\[gpu(?:_id)?=(?P<rank>\d{1,4})\](?: |$)", "record", "sglang"),
     # Jenkins and others: [2025-11-15T02:43:02.702Z]
@@ -82,6 +82,8 @@ PAREN = _table(
     (r"\((?P<channel>raylet|autoscaler|gcs_server|scheduler|head|worker)(?:, ?ip=[^)\s]{1,60})?\) ", "channel", "ray"),
 )
 
+NCCL = (r"[\w.-]{1,100}:\d{1,9}:\d{1,9} \[\d{1,3}\] (?=\S)", "record", "nccl")  # host:pid:tid [0] NCCL WARN ...
+
 DIGIT = _table(
     # Kubernetes CRI: 2025-08-08T23:14:50.21748708+08:00 stdout F
     (rf"(?P<time>{_STAMP}) (?:stdout|stderr) [FP](?: |$)", "collector", "cri"),
@@ -105,6 +107,7 @@ DIGIT = _table(
         "level",
     ),
     (rf"(?P<time>{_STAMP})(?::? |\t|$)", "collector", "time"),
+    NCCL,
     # BuildKit's summary of a failed step: 854.5 ninja: build stopped
     (r"(?P<time>\d{1,5}\.\d{1,4}) (?=[a-zA-Z*\[/#-])", "collector", "buildkit"),
 )
@@ -114,31 +117,15 @@ HASH = _table(
     (r"#\d{1,4} (?=ERROR|CANCELED)", "collector", "buildkit"),
 )
 
-LETTER = _table(
-    # glog: E0917 16:23:13.204995 4058290 worker_pool.cpp:294]; torch's elastic uses the same
+GLOG = _table(
+    # E0917 16:23:13.204995 4058290 worker_pool.cpp:294]; torch's elastic uses the same
     (rf"(?P<level>[IWEF])(?P<time>\d{{4}} {_CLOCK}) +\d+ (?=\S{{1,200}}:\d+\])", "record", "glog"),
+)
+LEVEL = _table(
     # vLLM: ERROR 12-19 01:22:33 engine.py:366], INFO 04-06 14:51:04 [__init__.py:256]
-    (
-        rf"{_LEVEL} (?P<time>\d\d-\d\d {_CLOCK}) \[?(?P<where>[\w./-]{{1,120}}:\d+)\](?: |$)",
-        "perline",
-        "vllm",
-    ),
+    (rf"{_LEVEL} (?P<time>\d\d-\d\d {_CLOCK}) \[?(?P<where>[\w./-]{{1,120}}:\d+)\](?: |$)", "perline", "vllm"),
     # Google Cloud: ERROR 2025-04-25T03:49:43.509514570Z
     (rf"(?:DEFAULT|NOTICE|ALERT|EMERGENCY|{_LEVEL}) (?P<time>{_STAMP})(?: |$)", "collector", "gcp"),
-    # NCCL: host:pid:tid [0] NCCL WARN ...
-    (
-        r"[\w.-]{1,100}:\d{1,9}:\d{1,9} \[\d{1,3}\] (?=\S)",
-        "record",
-        "nccl",
-    ),
-    # journald and syslog
-    (
-        r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)? [\w.-]{1,100} [\w./@:+-]{1,100}(?:\[\d+\])?: ?",
-        "collector",
-        "journal",
-    ),
-    # Docker Compose
-    (r"(?P<channel>[A-Za-z][\w.-]{0,80}) +\| ?(?!.*\|\s*$)", "channel", "compose"),
     # uvicorn: INFO:     127.0.0.1 ..., and logging.basicConfig: ERROR:root:...
     (rf"{_LEVEL}:(?P<where>[a-zA-Z_][\w.]{{1,120}}):(?=\S| )", "record", "basic"),
     (rf"{_LEVEL}: {{3,9}}", "record", "uvicorn"),
@@ -146,6 +133,18 @@ LETTER = _table(
     (rf"{_LEVEL} (?P<where>[\w./-]{{1,120}}\.(?:py|rs|cc|cpp):\d+):? (?:-- )?", "record", "level"),
     (rf"{_LEVEL} +- +(?:(?P<where>[\w.:/-]{{1,120}}) +- +)?", "perline", "dash"),
     (rf"{_LEVEL} +\| +(?:(?P<where>[\w.:/<>-]{{1,120}}) +(?:\||-) +)?", "perline", "loguru"),
+)
+NAMED = _table(
+    NCCL,
+    # journald and syslog
+    (
+        r"(?P<time>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)? [\w.-]{1,100} [\w./@:+-]{1,100}(?:\[\d+\])?: ?",
+        "collector",
+        "journal",
+    ),
+    (r"[\w.-]{1,100} [\w./@:+-]{1,60}\[\d+\]: ?", "collector", "journal"),
+    # Docker Compose
+    (r"(?P<channel>[A-Za-z][\w.-]{0,80}) +\| ?(?!.*\|\s*$)", "channel", "compose"),
 )
 
 DASH = _table(
@@ -163,8 +162,12 @@ LEVELS = {name: level for level, names in _NAMES.items() for word in names.split
 """Name of a level to one of D, I, W, E."""
 
 
-def table(first: str) -> tuple[Prefix, ...]:
-    """The wrappings that can begin with this character."""
+_LEVEL_BEGINS = frozenset(name[:4] for name in LEVELS if len(name) > 3) | {"DEFA", "ALER", "EMER"}
+
+
+def table(text: str) -> tuple[Prefix, ...]:
+    """The wrappings that can stand at the beginning of this text; most lines are spared the patterns altogether."""
+    first = text[:1]
     if first == "[":
         return BRACKET
     if "0" <= first <= "9":
@@ -174,5 +177,12 @@ def table(first: str) -> tuple[Prefix, ...]:
     if first == "#":
         return HASH
     if first in "-.…":
-        return DASH
-    return LETTER if first.isalpha() else ()
+        return DASH if " - " in text[:200] else ()
+    if not first.isalpha():
+        return ()
+    if text[:4] in _LEVEL_BEGINS:
+        return LEVEL
+    if "0" <= text[1:2] <= "9" and first in "IWEF":
+        return GLOG
+    near = text[:160]
+    return NAMED if "|" in near or "]" in near or ": " in near[15:] or near.endswith(":") else ()
