@@ -34,6 +34,7 @@ def examine(target: Target) -> Facts:
 
 
 def _probes(target: Target) -> list[tuple[str, Probe, float]]:
+    from sgldoctor.probe.disks import disks
     from sgldoctor.probe.environment import environment
     from sgldoctor.probe.gpu import gpus
     from sgldoctor.probe.host import host
@@ -51,6 +52,7 @@ def _probes(target: Target) -> list[tuple[str, Probe, float]]:
         ("rdma", rdma, SECONDS),
         ("toolkit", toolkit, SECONDS),
         ("hub", hub, SECONDS),
+        ("disks", disks, SECONDS),
     ]
     return probes
 

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sgldoctor.facts import Facts, Row
+from sgldoctor.facts import Facts
 from sgldoctor.probe import rooted
 from sgldoctor.probe.files import exists, locate, names, read, which
 
@@ -22,7 +22,7 @@ _UNLIMITED_V1 = 1 << 60  # cgroup v1 writes LONG_MAX rounded to pages where ther
 
 
 def host(target: Target) -> Facts:
-    """The facts ``host`` and ``disks``. What belongs to a running machine is None for an unpacked root."""
+    """The fact ``host``. What belongs to a running machine is None for an unpacked root."""
     facts = Facts()
     row: dict[str, Any] = {
         "system": _system(target),
@@ -50,41 +50,7 @@ def host(target: Target) -> Facts:
         because = "musl, not glibc" if _musl(target) else "libc.so.6 not found or without a version"
         facts.put_unknown("glibc", because)
     facts.put("host", row, "probe")
-    if target.live:
-        facts.put("disks", disks(target), "probe")
     return facts
-
-
-def disks(target: Target) -> list[Row]:
-    """Room on the file systems of models, caches, temporary files and packages; each file system once per purpose.
-
-    A folder that does not exist yet is judged by the nearest one above it that does.
-    """
-    from sgldoctor.probe.hub import cache_folder, user_home
-
-    caches = target.environ.get("XDG_CACHE_HOME") or f"{user_home(target)}/.cache"
-    wanted = [("models", cache_folder(target)), ("caches", caches)]
-    wanted += [("temporary files", target.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - measured, not written to
-    wanted += [("packages", site) for site in target.sites[:1]]
-    rows: list[Row] = []
-    for purpose, path in wanted:
-        folder = path
-        while folder not in ("", "/") and not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        try:
-            status = os.statvfs(folder)
-        except OSError:  # also a relative path that leads nowhere
-            continue
-        rows.append(
-            {
-                "path": path,
-                "for": purpose,
-                "free_mib": status.f_frsize * status.f_bavail >> 20,
-                "total_mib": status.f_frsize * status.f_blocks >> 20,
-                "writable": os.access(folder, os.W_OK),
-            }
-        )
-    return rows
 
 
 def _system(target: Target) -> str:

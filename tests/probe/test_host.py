@@ -120,16 +120,3 @@ def test_container(tmp_path: Path, files: dict[str, str], environ: dict[str, str
 )
 def test_memory_limit(tmp_path: Path, files: dict[str, str], mib: int | None) -> None:
     assert memory_limit(target(lay(tmp_path, files))) == mib
-
-
-def test_room_on_disks(tmp_path: Path) -> None:
-    made = target("/", {"HOME": str(tmp_path), "HF_HOME": f"{tmp_path}/not/yet/there", "TMPDIR": "nowhere"})
-    rows = {row["for"]: row for row in host(made).rows("disks")}
-    assert set(rows) == {"models", "caches"}
-    assert rows["models"]["path"] == f"{tmp_path}/not/yet/there/hub"
-    assert 0 < rows["models"]["free_mib"] <= rows["models"]["total_mib"]
-    assert rows["models"]["writable"] is True
-
-
-def test_no_disks_of_a_folder(tmp_path: Path) -> None:
-    assert not host(target(tmp_path)).known("disks")

@@ -10,6 +10,7 @@ import pytest
 
 from sgldoctor.derive import driver, environment, rdma
 from sgldoctor.facts import Facts
+from sgldoctor.probe.disks import disks
 from sgldoctor.probe.environment import environment as variables
 from sgldoctor.probe.gpu import gpus
 from sgldoctor.probe.host import host
@@ -33,7 +34,7 @@ ODD = {
     "http_proxy": "http://proxy:1",
 }
 PROBES: list[Callable[[Target], Facts]] = [
-    variables, gpus, host, hub, interfaces, lambda made: ports(made, [(1, "http")]), modules, toolkit,
+    variables, disks, gpus, host, hub, interfaces, lambda made: ports(made, [(1, "http")]), modules, toolkit,
 ]  # fmt: skip
 
 

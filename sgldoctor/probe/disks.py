@@ -1,0 +1,46 @@
+"""Room on the file systems that SGLang writes to. A probe of its own: a dead network folder holds whoever asks it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.probe.hub import cache_folder, user_home
+
+if TYPE_CHECKING:
+    from sgldoctor.probe.target import Target
+
+
+def disks(target: Target) -> Facts:
+    """The fact ``disks``: room for models, caches, temporary files and packages; unknown for an unpacked root.
+
+    A folder that does not exist yet is judged by the nearest one above it that does.
+    """
+    facts = Facts()
+    if not target.live:
+        return facts
+    caches = target.environ.get("XDG_CACHE_HOME") or f"{user_home(target)}/.cache"
+    wanted = [("models", cache_folder(target)), ("caches", caches)]
+    wanted += [("temporary files", target.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - measured, not written to
+    wanted += [("packages", site) for site in target.sites[:1]]
+    rows: list[Row] = []
+    for purpose, path in wanted:
+        folder = path
+        while folder not in ("", "/") and not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        try:
+            status = os.statvfs(folder)
+        except OSError:  # also a relative path that leads nowhere
+            continue
+        rows.append(
+            {
+                "path": path,
+                "for": purpose,
+                "free_mib": status.f_frsize * status.f_bavail >> 20,
+                "total_mib": status.f_frsize * status.f_blocks >> 20,
+                "writable": os.access(folder, os.W_OK),
+            }
+        )
+    facts.put("disks", rows, "probe")
+    return facts
