@@ -6,14 +6,19 @@ import re
 from collections.abc import Sequence
 
 from sgldoctor.fix.actions import Action, RemoveFlag, SetFlag
-from sgldoctor.knowledge.flags import canonical
+from sgldoctor.knowledge import flags
 
 _OPERATOR = re.compile(r"&&|\|\|?|;|&$|\d?>|#")
 """What ends a command, or its arguments, in a shell line."""
 
 
-def rewritten(line: str, actions: Sequence[Action]) -> str:
-    """A launch line with flags set and removed; everything else stays as it was written, quoting included."""
+def rewritten(line: str, actions: Sequence[Action], release: str = "") -> str:
+    """A launch line with flags set and removed; everything else stays as it was written, quoting included.
+
+    ``release`` tells which abbreviations argparse accepts (``--tp``); the newest one known is asked where it is empty.
+    """
+    known = flags.releases()
+    release = release if release in known else known[-1]
     words = _words(line)
     for action in actions:
         if not isinstance(action, SetFlag | RemoveFlag):
@@ -22,7 +27,7 @@ def rewritten(line: str, actions: Sequence[Action]) -> str:
         skipping = False
         at = -1
         for word in words:
-            if _same(word.partition("=")[0], action.flag):
+            if _same(word.partition("=")[0], action.flag, release):
                 at = len(kept) if at < 0 else at
                 skipping = "=" not in word
                 continue
@@ -37,9 +42,15 @@ def rewritten(line: str, actions: Sequence[Action]) -> str:
     return " ".join(words)
 
 
-def _same(word: str, flag: str) -> bool:
-    """Whether a word spells the flag: ``--tp`` is ``--tp-size``."""
-    return word == flag or (word.startswith("--") and canonical(word) != "" and canonical(word) == canonical(flag))
+def _same(word: str, flag: str, release: str) -> bool:
+    """Whether a word spells the flag: in full, by an alias, or abbreviated."""
+    if word == flag:
+        return True
+    if not word.startswith("--") or len(word) < 4:
+        return False
+    spelled = flags.canonical(word)
+    meant = {spelled} if spelled else {flags.canonical(name) for name in flags.prefixed(word, release)}
+    return meant == {flags.canonical(flag)} and meant != {""}
 
 
 def _words(line: str) -> list[str]:

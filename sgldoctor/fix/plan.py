@@ -142,7 +142,7 @@ def _launch(flags: Sequence[Action], facts: Facts) -> str:
         return ""
     from sgldoctor.fix.launchline import rewritten
 
-    return rewritten(line, flags)
+    return rewritten(line, flags, str(facts.value("sglang", "version") or ""))
 
 
 def needs_root(action: Action) -> bool:

@@ -13,37 +13,9 @@ import pytest
 from sgldoctor.errors import FixError
 from sgldoctor.fix import journal
 from sgldoctor.fix.tools import state_folder
-from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env, build_wheels, variables
+from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env, variables
 
 pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
-
-
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    build_wheels(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def templates(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> dict[str, Path]:
-    """A whole environment with pip and one without, to be copied by each test."""
-    folder = tmp_path_factory.mktemp("templates")
-    made = {}
-    for kind, options in {"pip": [], "uv": ["--without-pip"]}.items():
-        prefix = folder / kind
-        subprocess.run([sys.executable, "-m", "venv", *options, str(prefix)], check=True, capture_output=True)
-        Env(prefix, variables(folder), wheels).install(*WHOLE)
-        made[kind] = prefix
-    return made
-
-
-@pytest.fixture(params=["uv", "pip"])
-def env(request: pytest.FixtureRequest, templates: dict[str, Path], tmp_path: Path, wheels: Path) -> Env:
-    """A copy, repaired by uv where it has no pip, and by its own pip else."""
-    prefix = tmp_path / "venv"
-    shutil.copytree(templates[request.param], prefix, symlinks=True)
-    return Env(prefix, variables(tmp_path), wheels)
 
 
 def installer(env: Env) -> str:
@@ -62,7 +34,8 @@ def whole(env: Env) -> dict[str, str]:
     }  # fmt: skip
 
 
-def test_whole_environment_has_nothing_to_repair(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole_environment_has_nothing_to_repair(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    env = uv_env
     assert env.versions() == whole(env)
     assert fixed(env) == 0
     assert "HEALTHY" in capsys.readouterr().out
@@ -111,8 +84,9 @@ def test_damage_that_reached_the_cache_through_a_hard_link_is_repaired(tmp_path:
     assert file.read_bytes() == intact
 
 
-def test_without_reinstall_a_damaged_file_stays_damaged(env: Env) -> None:
+def test_without_reinstall_a_damaged_file_stays_damaged(uv_env: Env) -> None:
     """Why recipes for damage say reinstall: to the installers nothing is to do."""
+    env = uv_env
     env.file(CUDNN).unlink()
     env.install("--no-deps", "nvidia-cudnn-cu12==9.10.2.21")
     assert not env.file(CUDNN).exists()
@@ -127,14 +101,16 @@ def test_two_kernels(env: Env) -> None:
     assert env.file("sgl_kernel/__init__.py").exists()
 
 
-def test_wrong_kernel(env: Env) -> None:
+def test_wrong_kernel(uv_env: Env) -> None:
+    env = uv_env
     env.install("--no-deps", "sgl-kernel==0.3.19")
     assert fixed(env) == 0
     assert env.versions() == whole(env)
 
 
-def test_wheel_of_another_cuda_takes_no_files_with_it(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wheel_of_another_cuda_takes_no_files_with_it(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
     """Uninstalling one of two wheels that share files deletes them: the other one is reinstalled unasked."""
+    env = uv_env
     env.install("--no-deps", "nvidia-cudnn-cu13==9.19.0.56")
     assert b"cu13" in env.file(CUDNN).read_bytes()
     assert fixed(env) == 0
@@ -153,7 +129,8 @@ def test_three_faults_at_once_are_one_transaction(env: Env) -> None:
     assert len(journal.read(state_folder(env.environ))) == 1
 
 
-def test_moved_torch_is_only_put_back_when_asked(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+def test_moved_torch_is_only_put_back_when_asked(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    env = uv_env
     env.install("torch==2.11.0")
     broken = env.versions()
     assert env.repair("--yes", "--installer", installer(env), "--dry-run") == 1
@@ -169,7 +146,8 @@ def test_moved_torch_is_only_put_back_when_asked(env: Env, capsys: pytest.Captur
     assert b"cu12" in env.file(CUDNN).read_bytes()
 
 
-def test_dry_run_changes_nothing(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_changes_nothing(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    env = uv_env
     env.uv("uninstall", "nvidia-cudnn-cu12")
     before = env.versions()
     assert env.repair("--dry-run", "--installer", installer(env)) == 1
@@ -186,14 +164,16 @@ def test_plan_as_a_script_does_what_the_doctor_would_do(env: Env, capsys: pytest
     assert env.versions() == whole(env)
 
 
-def test_without_consent_nothing_happens(env: Env) -> None:
+def test_without_consent_nothing_happens(uv_env: Env) -> None:
+    env = uv_env
     env.uv("uninstall", "nvidia-cudnn-cu12")
     before = env.versions()
     assert env.repair("--installer", installer(env)) == 1
     assert env.versions() == before
 
 
-def test_json_says_what_was_done(env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_says_what_was_done(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    env = uv_env
     env.uv("uninstall", "nvidia-cudnn-cu12")
     assert fixed(env, "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)

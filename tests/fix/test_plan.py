@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sgldoctor.facts import Facts
+from sgldoctor.fix.actions import Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall
+from sgldoctor.fix.launchline import rewritten
+from sgldoctor.fix.plan import Plan, Step, make
+from sgldoctor.fix.recipe import Fix
+from sgldoctor.fix.show import script, table
+from sgldoctor.fix.verify import verify
+from sgldoctor.rules.schema import Finding, build
+
+
+def finding(slug: str, **rule: Any) -> Finding:
+    data = {"title": slug, "cause": "c", "about": "a", "fact": [{"each": "packages"}], **rule}
+    made = build(data, slug, "libraries", slug)
+    return Finding(made, {}, "", slug, made.role, (), 1)
+
+
+def planned(
+    fixes: dict[str, list[Fix]], facts: Facts | None = None, pins: dict[str, str] | None = None, **options: Any
+) -> Plan:
+    findings = [finding(slug) for slug in fixes]
+    return make(findings, lambda one: fixes[one.rule.slug], facts or installed(), (pins or {}).get, **options)
+
+
+def installed(**versions: str) -> Facts:
+    facts = Facts()
+    rows = [{"name": name.replace("_", "-"), "version": version} for name, version in versions.items()]
+    facts.put("packages", rows, "probe")
+    return facts
+
+
+def safe(*actions: Any) -> list[Fix]:
+    return [Fix("do it", "safe", actions)]
+
+
+def test_all_packages_become_one_transaction_in_the_right_order() -> None:
+    plan = planned(
+        {
+            "a": safe(Install(("cudnn==9",), deps=False)),
+            "b": safe(Install(("numpy",))),
+            "c": safe(Uninstall(("one", "two")), Install(("one==1",), deps=False)),
+            "d": safe(Install(("nccl==2",), deps=False, reinstall=True)),
+            "e": safe(Install(("cudnn==9",), deps=False)),
+        },
+        installed(one="1", two="2", nccl="2"),
+    )
+    assert plan.steps == (
+        Step("uninstall", ("one", "two")),
+        Step("install", ("numpy",)),
+        Step("install", ("cudnn==9", "one==1"), deps=False),
+        Step("install", ("nccl==2",), deps=False, reinstall=True),
+    )
+    assert {change.name: (change.now, change.then) for change in plan.changes} == {
+        "one": ("1", "1 (reinstalled)"), "two": ("2", "-"), "numpy": ("-", "newest"), "cudnn": ("-", "9"),
+        "nccl": ("2", "2 (reinstalled)"),
+    }  # fmt: skip
+
+
+def test_wheel_that_shares_files_with_one_that_goes_is_reinstalled() -> None:
+    facts = installed(old="2", right="1")
+    facts.put("record.shared", {"first": "old", "second": "right"}, "probe")
+    plan = planned({"a": safe(Uninstall(("old",)))}, facts)
+    assert plan.steps == (Step("uninstall", ("old",)), Step("install", ("right==1",), deps=False, reinstall=True))
+    assert "right shares files with old" in plan.notes[0]
+    # The right one is to be installed anyhow, at the version that is there: then it must be a reinstall.
+    plan = planned({"a": safe(Uninstall(("old",)), Install(("right==1",), deps=False))}, facts)
+    assert plan.steps == (Step("uninstall", ("old",)), Step("install", ("right==1",), deps=False, reinstall=True))
+
+
+def test_conflict_is_settled_by_the_pin_by_preference_or_refused() -> None:
+    fixes = {"a": safe(Install(("torch==2.9.1",))), "b": safe(Install(("torch==2.11.0",)))}
+    plan = planned(fixes, pins={"torch": "torch==2.11.0"})
+    assert plan.steps == (Step("install", ("torch==2.11.0",)),)
+    assert "a wants torch==2.9.1 and b wants torch==2.11.0" in plan.notes[0]
+    plan = planned(fixes, prefer=["a"])
+    assert plan.steps == (Step("install", ("torch==2.9.1",)),)
+    plan = planned(fixes)
+    assert plan.empty
+    assert [entry.because for entry in plan.left] == [
+        "a wants torch==2.9.1 and b wants torch==2.11.0: choose with --prefer RULE"
+    ] * 2
+    plan = planned({"a": safe(Install(("torch",))), "b": safe(Install(("torch==2.11.0",)))})
+    assert plan.steps == (Step("install", ("torch==2.11.0",)),)
+
+
+@pytest.mark.parametrize(
+    ("fix", "because"),
+    [
+        (Fix("x", "manual", (Manual("y"),)), "it is advice: a person has to do it"),
+        (Fix("x", "unsafe", (Install(("a",)),)), "it is marked unsafe: say --unsafe to have it done"),
+        (Fix("x", "safe", (LoadModule("nvidia_peermem"),)), "it needs root"),
+        (Fix("x", "safe", (SetFlag("--tp-size", "2"),)), "the launch line is yours to change"),
+        (Fix("x", "safe", ()), "it has nothing to apply"),
+    ],
+)
+def test_what_is_not_applied_is_said(fix: Fix, because: str) -> None:
+    plan = planned({"a": [fix]})
+    assert plan.empty
+    assert plan.left[0].because == because
+    assert any(because in line for line in table(plan))
+
+
+def test_first_fix_that_may_be_applied_is_taken() -> None:
+    fixes = [Fix("x", "unsafe", (Install(("a",)),)), Fix("y", "safe", (Install(("b",)),))]
+    assert planned({"a": fixes}).steps == (Step("install", ("b",)),)
+    assert planned({"a": fixes}, unsafe=True).steps == (Step("install", ("a",)),)
+    assert planned({"a": [Fix("x", "safe", (LoadModule("m"),))]}, unsafe=True, root=True).others == (LoadModule("m"),)
+
+
+def test_only_causes_that_are_errors_are_repaired() -> None:
+    fix = Fix("x", "safe", (SetEnv("A", "1"),))
+    findings = [finding("a", severity="warning"), finding("b", role="symptom"), finding("c", role="notice")]
+    assert make(findings, lambda _: [fix], Facts(), lambda _: None).empty
+    assert not make(findings, lambda _: [fix], Facts(), lambda _: None, severities=("error", "warning")).empty
+
+
+def test_flags_are_shown_in_the_launch_line() -> None:
+    facts = installed()
+    facts.put(
+        "launch", {"command": "python -m sglang.launch_server --model-path m --tp 3 --trust-remote-code"}, "launch"
+    )
+    plan = planned({"a": safe(SetFlag("--tp-size", "4"), RemoveFlag("--trust-remote-code"))}, facts)
+    assert plan.launch == "python -m sglang.launch_server --model-path m --tp-size 4"
+
+
+@pytest.mark.parametrize(
+    ("line", "action", "result"),
+    [
+        ("x --a 1 --b", SetFlag("--a", "2"), "x --a 2 --b"),
+        ("x --a=1 --b", SetFlag("--a", "2"), "x --a 2 --b"),
+        ("x --b 2>&1 | tee log", SetFlag("--a", "2"), "x --b --a 2 2>&1 | tee log"),
+        ("x --b 'it is' &", SetFlag("--a"), "x --b 'it is' --a &"),
+        ("x --cuda-graph-bs 1 2 4 --b", RemoveFlag("--cuda-graph-bs"), "x --b"),
+        ("x --a 1 && y --a 2", RemoveFlag("--a"), "x && y"),
+        ("x --b", RemoveFlag("--a"), "x --b"),
+    ],
+)
+def test_launch_line_keeps_everything_else(line: str, action: SetFlag | RemoveFlag, result: str) -> None:
+    assert rewritten(line, [action]) == result
+
+
+def test_script_quotes_what_it_runs() -> None:
+    from sgldoctor.fix.actions import Place
+
+    plan = planned({"a": safe(SetEnv("A", "x y; reboot"))})
+    assert "export A='x y; reboot'\n" in script(plan, None, Place())
+
+
+def test_proof() -> None:
+    before, facts = [finding("a"), finding("b")], (installed(), installed())
+    targets = [("a", "")]
+    assert verify(before, [finding("b")], targets, facts).proven
+    assert verify(before, before, targets, facts).still == ("a",)
+    worse = verify(before, [finding("b"), finding("new")], targets, facts)
+    assert (worse.proven, worse.new) == (False, ("new",))
+    busy = finding("busy", fact=[{"each": "gpu.busy"}])
+    assert verify(before, [finding("b"), busy], targets, facts).proven, "a GPU in use is no fault of the repair"
+    more = installed()
+    more.put("packages.missing", {"name": "x"}, "derived")
+    assert not verify(before, [], targets, (installed(), more)).proven

@@ -1,0 +1,154 @@
+"""What is refused before anything changes, and what is only warned of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sgldoctor.errors import FixError
+from sgldoctor.fix import journal, preflight
+from sgldoctor.fix.install import Settings, choose
+from sgldoctor.fix.pipconf import for_uv
+from sgldoctor.fix.tools import state_folder
+from tests.real.envs import CUDNN, UV, Env
+
+pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
+
+
+@pytest.fixture
+def broken(uv_env: Env) -> Env:
+    uv_env.uv("uninstall", "nvidia-cudnn-cu12")
+    return uv_env
+
+
+def refused(env: Env, match: str, *options: str) -> None:
+    before = env.versions()
+    with pytest.raises(FixError, match=match):
+        env.repair("--yes", *options)
+    assert env.versions() == before
+    assert not journal.read(state_folder(env.environ))
+
+
+def test_neither_pip_nor_uv(broken: Env) -> None:
+    refused(broken, "has no pip", "--installer", "pip")
+
+
+def test_environment_of_the_system(broken: Env) -> None:
+    """PEP 668: the marker lies in the standard library of an interpreter that is no virtual environment's."""
+    (broken.prefix / "pyvenv.cfg").unlink()
+    for link in broken.prefix.glob("bin/python*"):
+        link.unlink()
+    broken.python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    broken.python.chmod(0o755)
+    (broken.site.parent / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=use apt\n")
+    target = broken.target()._replace(
+        kind="system", python=str(broken.python), prefix=str(broken.prefix), sites=(str(broken.site),)
+    )
+    from tests.real import envs
+
+    report = envs.examine(target)
+    assert report.facts.value("python", "externally_managed") is True
+    with pytest.raises(FixError, match="PEP 668"):
+        envs.repair(target, ["--yes", "--find-links", str(broken.wheels), "--no-index"])
+    assert not broken.file(CUDNN).exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/usr/bin/chattr"), reason="root writes everywhere")
+def test_site_packages_that_cannot_be_written(broken: Env) -> None:
+    site = broken.site
+    if os.geteuid() == 0:
+        made = subprocess.run(["chattr", "+i", str(site)], capture_output=True, check=False)
+        if made.returncode:
+            pytest.skip("this file system has no immutable folders")
+        try:
+            refused(broken, "cannot be written")
+        finally:
+            subprocess.run(["chattr", "-i", str(site)], check=True)
+    else:
+        site.chmod(0o555)
+        try:
+            refused(broken, "cannot be written")
+        finally:
+            site.chmod(0o755)
+
+
+def test_editable_install_is_not_replaced(broken: Env) -> None:
+    broken.install("nvidia-cudnn-cu12==9.16.0.29", "--no-deps")
+    broken.file(CUDNN).unlink()
+    (info,) = broken.site.glob("nvidia_cudnn_cu12-*.dist-info")
+    (info / "direct_url.json").write_text('{"url": "file:///src/cudnn", "dir_info": {"editable": true}}')
+    refused(broken, "editable install of file:///src/cudnn")
+
+
+def test_package_of_conda_is_not_overwritten(broken: Env) -> None:
+    broken.install("nvidia-cudnn-cu12==9.10.2.21", "--no-deps")
+    broken.file(CUDNN).unlink()
+    (info,) = broken.site.glob("nvidia_cudnn_cu12-*.dist-info")
+    (info / "INSTALLER").write_text("conda\n")
+    refused(broken, "installed by conda")
+
+
+def test_unpacked_image_is_only_examined(broken: Env, tmp_path: Path) -> None:
+    from tests.real import envs
+
+    target = broken.target()._replace(root=str(tmp_path), prefix="/venv", python="/venv/bin/python",
+                                      sites=("/venv/" + str(broken.site.relative_to(broken.prefix)),))  # fmt: skip
+    with pytest.raises(FixError, match="only examined"):
+        envs.repair(target, ["--yes"])
+
+
+def test_server_that_uses_the_environment_is_named(broken: Env, capsys: pytest.CaptureFixture[str]) -> None:
+    server = subprocess.Popen([str(broken.python), "-c", "import time; time.sleep(60)"], stdin=subprocess.DEVNULL)
+    try:
+        assert [pid for pid, _ in preflight.users(broken.target())] == [server.pid]
+        assert broken.repair("--dry-run") == 1
+        assert f"process {server.pid} uses this environment" in capsys.readouterr().out
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_journal_that_cannot_be_written_stops_the_repair(broken: Env) -> None:
+    folder = Path(state_folder(broken.environ))
+    (folder / journal.NAME).mkdir(parents=True)
+    with pytest.raises(FixError, match="Is a directory"):
+        broken.repair("--yes")
+    assert not broken.file(CUDNN).exists()
+
+
+def test_settings_of_pip_reach_uv(tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text(
+        "[global]\nindex-url = https://mirror.example/simple\nfind-links =\n  /a\n  /b\n[install]\nno-index = yes\n"
+    )
+    environ = {
+        "HOME": str(tmp_path),
+        "PIP_CONFIG_FILE": str(conf),
+        "PIP_EXTRA_INDEX_URL": "https://more.example/simple",
+    }
+    found, no_index = for_uv(str(tmp_path), environ)
+    assert no_index
+    assert found["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
+    assert found["UV_INDEX"] == "https://more.example/simple"
+    assert found["UV_FIND_LINKS"] == "/a,/b"
+    assert for_uv(str(tmp_path), {**environ, "UV_INDEX_URL": "https://mine.example"}) == ({}, False)
+    (tmp_path / ".config" / "uv").mkdir(parents=True)
+    (tmp_path / ".config" / "uv" / "uv.toml").touch()
+    assert for_uv(str(tmp_path), environ) == ({}, False)
+
+
+def test_repair_by_settings_of_pip_alone(broken: Env, tmp_path: Path) -> None:
+    """No option names the wheels: a pip.conf of the user does, and uv is used."""
+    from tests.real import envs
+
+    conf = tmp_path / "pip.conf"
+    conf.write_text(f"[global]\nno-index = true\nfind-links = {broken.wheels}\n")
+    environ = {name: value for name, value in broken.environ.items() if name != "UV_NO_CONFIG"}
+    target = broken._replace(environ={**environ, "PIP_CONFIG_FILE": str(conf)}).target()
+    assert choose(target, Settings(), has_pip=False).settings.no_index
+    assert envs.repair(target, ["--yes"]) == 0
+    assert broken.file(CUDNN).exists()

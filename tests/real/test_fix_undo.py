@@ -1,0 +1,234 @@
+"""The way back, also after a kill at any point."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sgldoctor.__main__ import main
+from sgldoctor.errors import FixError
+from sgldoctor.fix import journal
+from sgldoctor.fix.tools import state_folder
+from sgldoctor.fix.verify import violated
+from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env
+
+pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
+
+ROOT = Path(__file__).resolve().parents[2]
+BREAKS = {
+    "no cudnn": lambda env: env.uv("uninstall", "nvidia-cudnn-cu12"),
+    "no nccl": lambda env: env.uv("uninstall", "nvidia-nccl-cu12"),
+    "no numpy": lambda env: env.uv("uninstall", "numpy"),
+    "cudnn gone": lambda env: env.file(CUDNN).unlink(missing_ok=True),
+    "old kernel": lambda env: env.install("--no-deps", "sgl-kernel==0.3.19"),
+    "both kernels": lambda env: env.install("--no-deps", "sglang-kernel==0.4.1"),
+    "flashinfer": lambda env: env.install("--no-deps", "flashinfer-python==0.5.3"),
+    "cuda 13": lambda env: env.install("--no-deps", "nvidia-cudnn-cu13==9.19.0.56"),
+    "torch": lambda env: env.install("--no-deps", "torch==2.11.0"),
+}
+
+
+def undo(env: Env, *options: str) -> subprocess.CompletedProcess[str]:
+    """``sgldoctor undo`` as a user types it."""
+    command = [sys.executable, "-m", "sgldoctor", "undo", "--venv", str(env.prefix), "--installer", "uv",
+               "--find-links", str(env.wheels), "--no-index", *options]  # fmt: skip
+    return subprocess.run(command, env=env.environ, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def last(env: Env) -> journal.Entry:
+    return journal.read(state_folder(env.environ))[-1]
+
+
+def test_undo_restores_the_former_set_and_leaves_the_rest(uv_env: Env) -> None:
+    env = uv_env
+    env.uv("uninstall", "nvidia-cudnn-cu12", "triton")
+    env.install("--no-deps", "sglang-kernel==0.4.1")
+    before = env.versions()
+    assert env.repair("--yes", "--installer", "uv") == 0
+    env.install("--no-deps", "triton==3.5.1")  # by the user, afterwards: none of the repair's business
+    done = undo(env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert env.versions() == {**before, "triton": "3.5.1"}
+    assert last(env).end == "undone"
+    again = undo(env)
+    assert again.returncode == 2
+    assert "nothing to undo" in again.stderr
+
+
+def test_undo_by_id_list_and_dry_run(uv_env: Env) -> None:
+    env = uv_env
+    env.uv("uninstall", "numpy")
+    assert env.repair("--yes", "--installer", "uv") == 0
+    whole = env.versions()
+    name = last(env).id
+    listed = undo(env, "--list").stdout
+    assert name in listed
+    assert "verified" in listed
+    dry = undo(env, name, "--dry-run").stdout
+    assert "uninstall numpy" in dry
+    assert env.versions() == whole
+    assert undo(env, name).returncode == 0
+    assert "numpy" not in env.versions()
+    assert "is taken back already" in undo(env, name).stderr
+    assert "no repair 'nonsense'" in undo(env, "nonsense").stderr
+
+
+def killer(folder: Path, call: int, moment: str) -> Path:
+    """A uv that kills the doctor before or after its n-th call that changes something; the call itself is real."""
+    folder.mkdir(exist_ok=True)
+    script = folder / "uv"
+    count = folder / "count"
+    script.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" --dry-run "*|*" cache "*) exec {UV} "$@";; esac\n'
+        f"echo x >> {count}; n=$(wc -l < {count})\n"
+        f'if [ "$n" = {call} ] && [ {moment} = before ]; then kill -9 $PPID; exit 1; fi\n'
+        f'{UV} "$@"; status=$?\n'
+        f'if [ "$n" = {call} ] && [ {moment} = after ]; then kill -9 $PPID; fi\n'
+        "exit $status\n"
+    )
+    script.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(("call", "moment"), [(1, "before"), (1, "after"), (2, "before"), (2, "after")])
+def test_killed_between_steps(uv_env: Env, tmp_path: Path, call: int, moment: str) -> None:
+    env = uv_env
+    env.install("--no-deps", "sglang-kernel==0.4.1")
+    before = env.versions()
+    path = f"{killer(tmp_path / 'bin', call, moment)}:{env.environ['PATH']}"
+    command = [sys.executable, "-m", "tests.real.envs", str(env.prefix), "--yes", "--installer", "uv",
+               "--find-links", str(env.wheels), "--no-index"]  # fmt: skip
+    done = subprocess.run(
+        command, env={**env.environ, "PATH": path}, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert last(env).end == ""
+    _wait_for_lock(env)
+    assert "UNFINISHED" in undo(env, "--list").stdout
+    taken = undo(env)
+    assert (taken.returncode, taken.stderr) == (0, "")
+    assert env.versions() == before
+    assert env.file(KERNEL).exists()
+
+
+def test_next_repair_names_and_finishes_what_was_interrupted(
+    uv_env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = uv_env
+    env.install("--no-deps", "sglang-kernel==0.4.1")
+    path = f"{killer(tmp_path / 'bin', 1, 'after')}:{env.environ['PATH']}"
+    command = [sys.executable, "-m", "tests.real.envs", str(env.prefix), "--yes", "--find-links", str(env.wheels),
+               "--no-index"]  # fmt: skip
+    subprocess.run(command, env={**env.environ, "PATH": path}, cwd=ROOT, capture_output=True, check=False)
+    _wait_for_lock(env)
+    interrupted = last(env).id
+    capsys.readouterr()
+    env.repair("--yes")
+    assert f"was interrupted ({interrupted}" in capsys.readouterr().out
+    env.install(*WHOLE)
+    assert env.report().exit_status == 0
+
+
+def _wait_for_lock(env: Env) -> None:
+    """The installer inherits the lock: it is free once the installer has ended, too."""
+    from sgldoctor.fix.preflight import lock
+
+    for _ in range(100):
+        try:
+            os.close(lock(state_folder(env.environ), str(env.prefix)))
+            return
+        except FixError:
+            time.sleep(0.05)
+    raise AssertionError("the lock is never freed")
+
+
+def test_half_removed_distribution_is_brought_back(uv_env: Env) -> None:
+    """As after a kill in the middle of a step: files gone, RECORD gone, a folder that pip had set aside."""
+    env = uv_env
+    env.install("--no-deps", "sgl-kernel==0.3.19")
+    before = env.versions()
+    assert env.repair("--yes", "--installer", "uv") == 0
+    log = Path(state_folder(env.environ)) / journal.NAME
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[:2]))  # what the journal held when the step had just begun
+    (info,) = env.site.glob("sgl_kernel-*.dist-info")
+    (info / "RECORD").unlink()
+    env.file(KERNEL).unlink()
+    env.file("~gl_kernel").mkdir()
+    done = undo(env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert env.versions() == before
+    assert b"0.3.19" in env.file(KERNEL).read_bytes()
+    assert not env.file("~gl_kernel").exists()
+
+
+def test_line_of_the_journal_that_was_cut_short_harms_nothing(uv_env: Env) -> None:
+    env = uv_env
+    env.uv("uninstall", "numpy")
+    assert env.repair("--yes", "--installer", "uv") == 0
+    log = Path(state_folder(env.environ)) / journal.NAME
+    with log.open("a") as stream:
+        stream.write('{"id": "x", "eve')
+    assert undo(env).returncode == 0
+    assert last(env).end == "undone"
+
+
+def test_second_doctor_is_refused(uv_env: Env) -> None:
+    from sgldoctor.fix.preflight import lock
+
+    env = uv_env
+    env.uv("uninstall", "numpy")
+    held = lock(state_folder(env.environ), str(env.prefix))
+    try:
+        with pytest.raises(FixError, match="another doctor"):
+            env.repair("--yes", "--installer", "uv")
+    finally:
+        os.close(held)
+    assert "numpy" not in env.versions()
+
+
+def test_variables_are_set_printed_and_taken_back(
+    uv_env: Env, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = uv_env
+    name = "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK"
+    assert env.repair("--yes", **{name: "4096"}) == 0
+    for key, value in env.environ.items():
+        monkeypatch.setenv(key, value)
+    capsys.readouterr()
+    assert main(["env", "--venv", str(env.prefix), "--shell", "bash"]) == 0
+    assert capsys.readouterr().out == f"unset {name}\n"
+    done = undo(env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert main(["env", "--venv", str(env.prefix)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(faults=st.lists(st.sampled_from(sorted(BREAKS)), min_size=1, max_size=4, unique=True))
+def test_any_set_of_faults(uv_env: Env, faults: list[str]) -> None:
+    """A repair never leaves more requirements violated than it found, and undo restores exactly the former set."""
+    env = uv_env
+    for fault in faults:
+        BREAKS[fault](env)
+    before, violations = env.versions(), violated(env.report().facts)
+    done = len(journal.read(state_folder(env.environ)))
+    env.repair("--yes", "--unsafe", "--installer", "uv")
+    assert violated(env.report().facts) <= violations
+    assert env.report().exit_status == 0, faults
+    if len(journal.read(state_folder(env.environ))) > done:
+        taken = undo(env)
+        assert (taken.returncode, taken.stderr) == (0, "")
+        assert env.versions() == before, faults
+    env.install("--reinstall", *WHOLE)
+    env.uv("uninstall", "sglang-kernel", "nvidia-cudnn-cu13")
+    env.install("--reinstall", *WHOLE)
