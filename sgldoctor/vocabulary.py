@@ -167,8 +167,7 @@ FACTS: dict[str, dict[str, str]] = {
         "expected": "file of the wheel",
         "via": "LD_LIBRARY_PATH, LD_PRELOAD, ld.so.cache",
         "folder": "the folder that shadows",
-        "taken": "True where the loader takes this copy in place of the wheel's",
-        "count": "number of libraries of this family that the folder shadows",
+        "count": "number of libraries of this family that are taken from there",
     },
     "libraries.versions": {
         "version": "symbol version such as GLIBC_2.34",

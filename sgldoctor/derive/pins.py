@@ -28,9 +28,6 @@ def derive(facts: Facts) -> Facts:
     have = installed(facts)
     if not facts.known("sglang") and "sglang" in have:
         result.put("sglang", _sglang(have["sglang"]), "derived")
-    elif facts.source("packages") == "probe" and "sglang" not in have:
-        where = facts.value("python", "prefix") or "the environment examined"
-        result.put_unknown("sglang", f"SGLang is not installed in {where}", essential=True)
     whole = _whole(facts, known, have)
     kernel = _kernel(facts, known, have, whole=whole)
     if kernel is not None:

@@ -19,7 +19,8 @@ from sgldoctor.probe.target import Target
 def shadows(process: Process, target: Target, torch: Torch, loaded: dict[str, Node]) -> list[Row]:
     """Rows of ``libraries.shadowed``: one for each folder and family of libraries, and one for a stub of the driver.
 
-    ``taken`` tells whether this very copy is loaded in place of the wheel's, as far as the files tell.
+    Only copies count that the loader takes in place of the wheel's, and that are another release of it (another size):
+    a CUDA toolkit on LD_LIBRARY_PATH, as most images have it, holds twenty copies that nothing ever opens.
     """
     rows: dict[tuple[str, str], Row] = {}
     wheels = _wheel_libraries(target, torch)
@@ -27,19 +28,18 @@ def shadows(process: Process, target: Target, torch: Torch, loaded: dict[str, No
         for name in tree.names(target.root, folder):
             expected = wheels.get(name)
             copy = f"{folder}/{name}"
-            if expected is None or _same(target, copy, expected):
+            if expected is None or _same(target, copy, expected) or not _taken(process, loaded, name, copy, expected):
                 continue
-            taken = _taken(process, loaded, name, copy, expected)
-            _put(rows, name, copy, expected, "LD_LIBRARY_PATH", folder, taken=taken)
+            _put(rows, name, copy, expected, "LD_LIBRARY_PATH", folder)
     for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
         name = os.path.basename(path)
         expected = wheels.get(name)
         if expected is not None and tree.is_file(target.root, path) and not _same(target, path, expected):
-            _put(rows, name, path, expected, "LD_PRELOAD", os.path.dirname(path), taken=True)
+            _put(rows, name, path, expected, "LD_PRELOAD", os.path.dirname(path))
     driver = loaded.get("libcuda.so.1")
     if driver is not None and "stubs" in driver.path.split("/"):
         real = next((path for path in process.cache.get("libcuda.so.1", ()) if "/stubs/" not in path), "")
-        _put(rows, "libcuda.so.1", driver.path, real, driver.via, os.path.dirname(driver.path), taken=True)
+        _put(rows, "libcuda.so.1", driver.path, real, driver.via, os.path.dirname(driver.path))
     return list(rows.values())
 
 
@@ -55,6 +55,9 @@ def _wheel_libraries(target: Target, torch: Torch) -> dict[str, str]:
 
 
 def _same(target: Target, first: str, second: str) -> bool:
+    """Whether two files are one, or as large as each other: copies of one release do no harm."""
+    if tree.size(target.root, first) == tree.size(target.root, second):
+        return True
     return tree.resolve(target.root, first) == tree.resolve(target.root, second)
 
 
@@ -68,8 +71,8 @@ def _taken(process: Process, loaded: dict[str, Node], name: str, copy: str, expe
     if node is not None:
         return node.path == copy
     stem = name.partition(".so")[0]
-    while "_" in stem:
-        stem = stem.rpartition("_")[0]
+    while re.search(r"[_-]", stem):
+        stem = re.split(r"[_-](?=[^_-]*$)", stem)[0]
         main = next((node for other, node in loaded.items() if other.startswith(stem + ".so")), None)
         if main is not None:
             if os.path.dirname(main.path) != os.path.dirname(expected):
@@ -79,22 +82,19 @@ def _taken(process: Process, loaded: dict[str, Node], name: str, copy: str, expe
     return False
 
 
-def _put(
-    rows: dict[tuple[str, str], Row], name: str, copy: str, expected: str, via: str, folder: str, *, taken: bool
-) -> None:
-    family = name.partition(".so")[0].partition("_")[0]
-    row = rows.get((folder, family))
-    if row is None or (taken and not row["taken"]):
-        count = row["count"] if row else 0
-        text = f"{name} is found in {folder} ({via}) before the wheel's" if expected else f"{copy} is a stub"
-        rows[folder, family] = {
+def _put(rows: dict[tuple[str, str], Row], name: str, copy: str, expected: str, via: str, folder: str) -> None:
+    family = re.split(r"[_-]", name.partition(".so")[0], maxsplit=1)[0]
+    text = f"{name} is taken from {folder} ({via}), not from the wheel" if expected else f"{copy} is a stub"
+    row = rows.setdefault(
+        (folder, family),
+        {
             "library": name,
             "found": copy,
             "expected": expected,
             "via": via,
             "folder": folder,
-            "taken": taken,
-            "count": count,
+            "count": 0,
             "text": text,
-        }
-    rows[folder, family]["count"] += 1
+        },
+    )
+    row["count"] += 1

@@ -10,7 +10,6 @@ from sgldoctor.derive.pins import pin
 from sgldoctor.knowledge import releases
 from tests.lab_env import (
     CHECK,
-    PREFIX,
     QUIET,
     Lab,
     distribution,
@@ -293,14 +292,6 @@ def test_15_no_numpy(lab: Lab) -> None:
     (row,) = lab.facts().rows("packages.missing")
     assert (row["name"], row["module"], row["wanted_by"], row["group"]) == ("numpy", "numpy", "sglang", "python")
     assert row["pin"] == "numpy"
-
-
-def test_without_sglang_nothing_is_called_healthy(lab: Lab) -> None:
-    lab.uninstall("sglang")
-    facts = lab.facts()
-    assert [(entry.what, entry.essential) for entry in facts.unknown] == [("sglang", True)]
-    assert PREFIX in facts.unknown[0].because
-    assert troubles(facts) == {}
 
 
 def test_a_release_newer_than_knowledge_is_judged_by_its_metadata(lab: Lab) -> None:

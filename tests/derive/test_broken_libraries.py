@@ -127,13 +127,21 @@ def test_a_kernel_of_the_other_cuda_major(lab: Lab) -> None:
 
 def test_cudnn_shadowed_by_a_folder_of_ld_library_path(lab: Lab) -> None:
     system = lab.root / "usr/local/cuda/lib64"
-    for name in ("libcudnn.so.9", "libcudnn_ops.so.9"):
-        shared_object(system / name, defines=["cudnnCreate"])
+    for name in ("libcudnn.so.9", "libcudnn_ops.so.9", "libcudart.so.12"):
+        shared_object(system / name, defines=["cudnnCreate", "cudnnOfAnotherRelease"])
     assert lab.facts().rows("libraries.shadowed") == ()
     (row,) = lab.facts({"LD_LIBRARY_PATH": "/usr/local/cuda/lib64:/nowhere:"}).rows("libraries.shadowed")
-    assert (row["via"], row["folder"], row["count"]) == ("LD_LIBRARY_PATH", "/usr/local/cuda/lib64", 2)
-    # torch's DT_RPATH wins for cuDNN itself; its parts are opened by cuDNN, whose RUNPATH comes after the variable.
-    assert (row["library"], row["taken"]) == ("libcudnn_ops.so.9", True)
+    # torch's DT_RPATH wins for cuDNN itself and for the runtime; cuDNN opens its parts by itself, and its RUNPATH comes
+    # after the variable.
+    assert (row["via"], row["folder"], row["count"]) == ("LD_LIBRARY_PATH", "/usr/local/cuda/lib64", 1)
+    assert row["library"] == "libcudnn_ops.so.9"
+    assert row["expected"].endswith("nvidia/cudnn/lib/libcudnn_ops.so.9")
+
+
+def test_a_copy_of_the_same_release_shadows_nothing(lab: Lab) -> None:
+    system = lab.root / "usr/local/cuda/lib64"
+    shutil.copytree(lab.site / "nvidia/cudnn/lib", system)
+    assert lab.facts({"LD_LIBRARY_PATH": "/usr/local/cuda/lib64"}).rows("libraries.shadowed") == ()
 
 
 def test_the_wheels_own_folder_in_ld_library_path_shadows_nothing(lab: Lab) -> None:
@@ -144,13 +152,13 @@ def test_the_wheels_own_folder_in_ld_library_path_shadows_nothing(lab: Lab) -> N
 def test_a_stub_of_the_driver_comes_first(lab: Lab) -> None:
     shared_object(lab.root / "usr/local/cuda/lib64/stubs/libcuda.so.1")
     (row,) = lab.facts({"LD_LIBRARY_PATH": "/usr/local/cuda/lib64/stubs"}).rows("libraries.shadowed")
-    assert (row["library"], row["via"], row["taken"]) == ("libcuda.so.1", "LD_LIBRARY_PATH", True)
+    assert (row["library"], row["via"]) == ("libcuda.so.1", "LD_LIBRARY_PATH")
 
 
 def test_a_preloaded_copy_is_taken(lab: Lab) -> None:
-    shared_object(lab.root / "opt/nccl/libnccl.so.2", defines=["ncclCommInitRank"])
+    shared_object(lab.root / "opt/nccl/libnccl.so.2", defines=["ncclCommInitRank", "ncclOfAnotherRelease"])
     (row,) = lab.facts({"LD_PRELOAD": "/opt/nccl/libnccl.so.2"}).rows("libraries.shadowed")
-    assert (row["via"], row["found"], row["taken"]) == ("LD_PRELOAD", "/opt/nccl/libnccl.so.2", True)
+    assert (row["via"], row["found"]) == ("LD_PRELOAD", "/opt/nccl/libnccl.so.2")
 
 
 def test_a_symbol_version_that_the_system_does_not_offer(lab: Lab, tmp_path: Path) -> None:
