@@ -209,7 +209,11 @@ class Channel:
         if ends or len(self.text) > 40:
             self._flush()
             return False
-        self._more(text.strip(), line)
+        if text.startswith("    ") and not conflict and not text.lstrip().startswith(("hint:", "help:", "[")):
+            self.text[-1] += f" {text.strip()}"[:CONTINUED_BYTES]  # uv breaks its sentences at the terminal's width
+            self.end = line.number
+        else:
+            self._more(text.strip(), line)
         return True
 
     def _more(self, text: str, line: Line) -> None:

@@ -82,7 +82,7 @@ COMPILER = Form(
         r"[^\n]{0,2000}(?:error|fatal|cannot find|undefined reference|not found|No such)"
         r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^\*\*\* CMake |^g?make(?:\[\d+\])?: \*\*\*"
         r"|: undefined reference to "
-        r"|^error: command '[^']{0,300}' failed|^sccache: error|^loc\(\"[^\"]{0,300}\":\d+:\d+\): error:"
+        r"|^error: command '[^']{0,300}' failed|^sccache: error"
     ),
 )
 USAGE = Form(
@@ -113,12 +113,12 @@ INSTALLER = Form(
 )
 WARNING = Form(
     "warning",
-    ("arning", "WARNING", "gnore import", "eprecated", "W: ", *_SOURCES),
+    ("arning", "WARNING", "gnore import", "eprecated", "W: ", 'loc("', *_SOURCES),
     lazy(
         rf"^{_SOURCE}:\d+(?::\d+)?: {_HARMLESS}"
         r"|(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: "
         r"|^\W{0,4}(?:[\w./-]{1,80}:? )?(?:warning|Warning|WARNING)\b[:!\]]|^Ignore import error when loading |^W: \S"
-        r"|\bWarning: WARNING: |^(?:/\S+:\d+: )?\w*DeprecationWarning|\bis deprecated\b"
+        r"|\bWarning: WARNING: |^(?:/\S+:\d+: )?\w*DeprecationWarning|\bis deprecated\b|^loc\(\""
     ),
 )
 SHELL = lazy(

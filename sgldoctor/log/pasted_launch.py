@@ -154,4 +154,5 @@ def _server_args(text: str, line: int, paste: Paste) -> None:
             value = REDACTED
         given = f"{name}={value}"
         flag = "--" + name.replace("_", "-")
-        paste.add("launch.option", {"flag": flag, "value": value[:1000], "given": given[:1000], "line": line})
+        row = {"flag": flag, "value": value[:1000], "given": given[:1000], "known": True, "line": line}
+        paste.add("launch.option", row)

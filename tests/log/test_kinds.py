@@ -78,6 +78,7 @@ from tests.log.texts import events, said
         ("Warning: no x: ImportError: libcuda.so.1", "warning"),
         ("  RuntimeError: 319", "error"),
         ("[E ProcessGroupNCCL.cpp:474] [Rank 1] Watchdog caught collective operation timeout", "glog"),
+        ('loc("/x/decode_attention.py":310:16): error: operation scheduled before its operands', "warning"),
         ("nvcc error   : 'cicc' died due to signal 9 (Kill signal)", "compiler"),
         ("  × python setup.py egg_info did not run successfully.", "installer"),  # noqa: RUF001
         ("schools_web_1 exited with code 137", "exit"),
@@ -118,7 +119,10 @@ def test_uvs_explanation_is_one_event() -> None:
         "      sglang==0.5.6 and vllm==0.11.0 are incompatible.\n"
     )
     (event,) = events(text)
-    assert event.text.endswith("are incompatible.")
+    assert event.text.endswith(
+        "==0.5.3 and vllm==0.11.0 depends on flashinfer-python==0.4.0, we can conclude that "
+        "sglang==0.5.6 and vllm==0.11.0 are incompatible."
+    )
 
 
 def test_the_source_line_below_a_warning_is_dropped() -> None:
