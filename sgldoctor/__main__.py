@@ -31,6 +31,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sgldoctor: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        import os
+
+        if os.environ.get("SGLDOCTOR_DEBUG"):
+            raise
+        print(
+            f"sgldoctor: a defect of sgldoctor itself: {type(error).__name__}: {error}\n"
+            "please report it with the output of the same command under SGLDOCTOR_DEBUG=1",
+            file=sys.stderr,
+        )
+        return 2
 
 
 if __name__ == "__main__":

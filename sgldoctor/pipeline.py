@@ -79,6 +79,7 @@ def examine(target: Target, asked: Asked) -> Facts:
 
         line = facts_of(asked.launch, target.environ)
         facts.merge(line)
+        facts.merge(_ports(target, line))
         model = model or model_of(line)
     if model:
         from sgldoctor.probe.model import model as read_model
@@ -87,8 +88,18 @@ def examine(target: Target, asked: Asked) -> Facts:
     return facts
 
 
+def _ports(target: Target, line: Facts) -> Facts:
+    """Whether the ports that a launch line asks for are free."""
+    from sgldoctor.derive.launch import options
+    from sgldoctor.probe.network import asked, ports
+
+    wanted = asked(options(line).rows("launch.option"))
+    return ports(target, wanted) if wanted and target.live else Facts()
+
+
 def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequence[Rule], options: Options) -> Report:
     """From facts and events to the report; pure, so a snapshot or a fixture gives what the live machine gave."""
+    _note_warned_variables(facts, events)
     timed(facts, "derive", lambda: derive.derive(facts))
 
     def in_release(when: dict[str, str]) -> bool | None:
@@ -108,6 +119,17 @@ def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequenc
         failures=unexplained(events, findings),
         strict=options.strict,
     )
+
+
+def _note_warned_variables(facts: Facts, events: Sequence[Event]) -> None:
+    """Which variables a log complains of: the same derivation then judges them as if they had been probed."""
+    texts = [(event.text, event.line) for event in events if "nvironment variable" in event.text or "SGL" in event.text]
+    if texts and not facts.known("environment.warned"):
+        from sgldoctor.derive.environment import warned
+
+        rows = warned(texts)
+        if rows:
+            facts.put("environment.warned", rows, "log")
 
 
 def _infer_release(facts: Facts, events: Sequence[Event]) -> None:

@@ -25,5 +25,9 @@ STAGES = (
 def derive(facts: Facts) -> None:
     """Add everything that follows from ``facts`` to them."""
     for name, needs in STAGES:
-        if any(facts.known(need) for need in needs):
+        if not any(facts.known(need) for need in needs):
+            continue
+        try:
             facts.merge(import_module(f"sgldoctor.derive.{name}").derive(facts))
+        except Exception as error:  # noqa: BLE001 - a defect in one derivation must not hide what the others find
+            facts.put_unknown(name, f"deriving from it failed: {type(error).__name__}: {error}", essential=True)
