@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from functools import lru_cache
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe import record, tree
@@ -20,14 +21,17 @@ CORE = re.compile(
 )
 """Distributions whose requirements are kept whole; of the others only what they ask of these."""
 
+FIELD = re.compile(rb"^(Requires-Dist|Name|Version|Requires-Python):([^\n]*)", re.MULTILINE)
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
+@lru_cache(maxsize=4096)
 def normalise(name: str) -> str:
     """The name as PEP 503 compares it: ``Flashinfer_Python`` is ``flashinfer-python``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@lru_cache(maxsize=4096)
 def is_core(name: str) -> bool:
     """Whether a (normalised) distribution is part of what SGLang stands on, as opposed to an ordinary dependency."""
     return CORE.fullmatch(name) is not None
@@ -140,18 +144,12 @@ def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | 
         return None
     end = data.find(b"\n\n")
     header = data[: end if end >= 0 else (data.find(b"\r\n\r\n") if b"\r\n\r\n" in data else len(data))]
-    name = version = python = ""
-    requires = []
-    for raw in header.split(b"\n"):
-        # Continuation lines start with a blank and so match none of these.
-        if raw.startswith(b"Requires-Dist:"):
-            requires.append(raw[14:].strip().decode("utf-8", "replace"))
-        elif raw.startswith(b"Name:"):
-            name = raw[5:].strip().decode("utf-8", "replace")
-        elif raw.startswith(b"Version:"):
-            version = raw[8:].strip().decode("utf-8", "replace")
-        elif raw.startswith(b"Requires-Python:"):
-            python = raw[16:].strip().decode("utf-8", "replace")
+    # Continuation lines start with a blank and so match nothing.
+    fields: dict[bytes, list[str]] = {b"Name": [], b"Version": [], b"Requires-Python": [], b"Requires-Dist": []}
+    for field, value in FIELD.findall(header):
+        fields[field].append(value.strip().decode("utf-8", "replace"))
+    name, version, python = ("".join(fields[field][:1]) for field in (b"Name", b"Version", b"Requires-Python"))
+    requires = fields[b"Requires-Dist"]
     if not version or not NAME.fullmatch(name):
         return None
     name = normalise(name)

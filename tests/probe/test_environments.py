@@ -11,6 +11,7 @@ import pytest
 
 from sgldoctor.errors import InputError
 from sgldoctor.probe.environments import find
+from sgldoctor.probe.packages import packages
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -130,6 +131,15 @@ def test_a_stale_virtual_env_is_passed_over_and_said(tmp_path: Path, real: Path)
     assert "gone" in target.chosen
 
 
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="needs a virtual environment of the doctor's own")
+def test_the_doctors_own_environment_is_taken_last(real: Path, tmp_path: Path) -> None:
+    """``uvx`` and ``pipx`` put the tool's environment first on PATH; SGLang is not in there."""
+    own = f"{sys.prefix}/bin"
+    assert find(None, None, None, {"PATH": f"{own}:{real / 'bin'}"}).prefix == str(real)
+    assert find(None, None, None, {"PATH": own}).prefix == sys.prefix
+    assert find(None, None, None, {"PATH": f"{real / 'bin'}", "VIRTUAL_ENV": sys.prefix}).prefix == sys.prefix
+
+
 def test_path_files_add_folders_and_never_run(tmp_path: Path) -> None:
     env = layout(tmp_path / "env")
     site = env / "lib/python3.11/site-packages"
@@ -167,6 +177,20 @@ def test_system_site_packages_of_a_virtual_environment(tmp_path: Path) -> None:
     (env / "pyvenv.cfg").write_text(f"home = {base}/bin\nversion = 3.11.4\ninclude-system-site-packages = true\n")
     target = find(None, str(env), None, {})
     assert target.sites == (str(env / "lib/python3.11/site-packages"), str(base / "lib/python3.11/site-packages"))
+
+
+@pytest.mark.skipif(not os.path.exists(f"/proc/{os.getpid()}/root/proc"), reason="no /proc")
+def test_the_root_of_a_process_brings_its_variables_and_reads_the_same(real: Path) -> None:
+    process = subprocess.Popen(["sleep", "60"], env={"LD_LIBRARY_PATH": "/opt/lib", "VIRTUAL_ENV": str(real)})
+    try:
+        target = find(None, None, f"/proc/{process.pid}/root", {"LD_LIBRARY_PATH": "/mine"})
+        assert (target.prefix, target.environ["LD_LIBRARY_PATH"]) == (str(real), "/opt/lib")
+        there = packages(find(sys.executable, None, f"/proc/{process.pid}/root", {}))
+    finally:
+        process.kill()
+        process.wait()
+    here = packages(find(sys.executable, None, None, {}))
+    assert there.rows("packages") == here.rows("packages") != ()
 
 
 class TestImage:
