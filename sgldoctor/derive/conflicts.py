@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from sgldoctor.derive import parallel_checks, serving_checks
-from sgldoctor.derive.effective import read, whole_line
+from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.releases import load
@@ -33,7 +33,8 @@ def conflicts(facts: Facts) -> Facts:
     for entry in _known():
         if not flags.inside(entry["present"], settings.release):
             continue
-        note = CHECKS[entry["name"]](settings)
+        check = CHECKS.get(entry["name"])
+        note = check(settings) if check else _simple(entry, settings)
         if note:
             certain = judged.exact or judged.newer or all(flags.inside(entry["present"], o) for o in judged.others)
             rows.append(
@@ -48,6 +49,28 @@ def conflicts(facts: Facts) -> Facts:
             )
     out.put("launch.conflict", rows, "derived")
     return out
+
+
+def _simple(entry: dict[str, Any], s: Settings) -> str:
+    """A check that the data state in full: given flags that exclude each other, need others, or need another GPU."""
+    for flag, values in entry["when"].items():
+        if not s.on(flag) or (values is not True and s.text(flag) not in values):
+            return ""
+    if any(s.given(flag) for flag in entry.get("unless", ())):
+        return ""
+    given = " with ".join(
+        flag if values is True else f"{flag} {s.text(flag)}" for flag, values in entry["when"].items()
+    )
+    majors = entry.get("majors")
+    if majors:
+        wrong = sorted(s.majors - set(majors))
+        allowed = " or ".join(f"{major}.x" for major in majors)
+        return f"{given} needs compute capability {allowed}, and a GPU here has {wrong[0]}.x" if wrong else ""
+    if "needs" not in entry:
+        return f"{given} is not possible"
+    missing = [flag for flag in entry["needs"] if not s.given(flag) and s.text(flag) in ("", "none")]
+    missing += [flag for flag in entry["needs"] if s.given(flag) and s.text(flag) in ("none", "None")]
+    return f"{given} needs {' and '.join(missing)}" if missing else ""
 
 
 @lru_cache(maxsize=1)

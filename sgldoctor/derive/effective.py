@@ -17,7 +17,8 @@ REST = "rest of the launch line"
 class Settings(NamedTuple):
     """Values by canonical flag; one that is given but not known is None in ``values``.
 
-    ``model`` is the row of that fact and ``environment`` the variables of the server, both empty where unknown.
+    ``model`` is the row of that fact, ``environment`` the variables of the server and ``majors`` the major compute
+    capabilities of its GPUs, all empty where unknown.
     """
 
     values: Mapping[str, str | None]
@@ -25,6 +26,7 @@ class Settings(NamedTuple):
     release: str
     model: Mapping[str, Any]
     environment: Mapping[str, str]
+    majors: frozenset[int]
 
     def given(self, flag: str) -> bool:
         """Whether the line has the flag."""
@@ -77,7 +79,9 @@ def read(facts: Facts) -> Settings:
     by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}
     # The variables of the line come after those of the machine.
     environment = {str(row.get("name")): str(row.get("value")) for row in facts.rows("environment")}
-    return Settings(values, by_flag, judged.release, facts.one("model"), environment)
+    capabilities = [str(row.get("capability") or "").partition(".")[0] for row in facts.rows("gpus")]
+    majors = frozenset(int(major) for major in capabilities if major.isdigit())
+    return Settings(values, by_flag, judged.release, facts.one("model"), environment, majors)
 
 
 def whole_line(facts: Facts) -> bool:

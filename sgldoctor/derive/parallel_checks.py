@@ -113,9 +113,11 @@ def _cutlass_experts(s: Settings) -> str:
 
 
 def _eplb_experts(s: Settings) -> str:
-    if not s.on("--enable-eplb") or s.number("--ep-size") != 1 or not _no_all_to_all(s):
+    if not s.on("--enable-eplb") or s.unsure("--moe-a2a-backend"):
         return ""
-    return "--enable-eplb balances expert-parallel ranks, and --ep-size is 1"
+    # An all-to-all backend sets ep to tp.
+    name = "--ep-size" if _no_all_to_all(s) else "--tp-size"
+    return f"--enable-eplb balances expert-parallel ranks, and {name} is 1" if s.number(name) == 1 else ""
 
 
 def _pipeline_speculative(s: Settings) -> str:

@@ -31,8 +31,10 @@ def _multiplex_pipeline(s: Settings) -> str:
 
 
 def _multiplex_chunk(s: Settings) -> str:
-    chunk = s.number("--chunked-prefill-size") if s.given("--chunked-prefill-size") else None
-    chunked = s.on("--enable-pdmux") and chunk not in (None, -1)
+    # The default depends on the GPU's memory and is never -1.
+    chunked = (
+        s.on("--enable-pdmux") and not s.unsure("--chunked-prefill-size") and s.number("--chunked-prefill-size") != -1
+    )
     return "--enable-pdmux needs --chunked-prefill-size -1" if chunked else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,16 @@ def deepep(dispatch: int, combine: int) -> str:
     return f"--moe-a2a-backend deepep --deepep-config '{json.dumps(config)}'"
 
 
+MUX = "--enable-pdmux --disable-overlap-schedule"
+WHOLE = f"{MUX} --chunked-prefill-size -1"
 OFFLOAD = "--disaggregation-mode decode --disaggregation-decode-enable-offload-kvcache"
 
 
-def conflict(line: str, version: str) -> list[str]:
+def conflict(line: str, version: str, major: int | None = None) -> list[str]:
     facts = facts_of(f"python -m sglang.launch_server --model-path m {line}")
     facts.put("sglang", {"version": version}, "probe")
+    if major:
+        facts.put("gpus", {"index": 0, "capability": f"{major}.0"}, "probe")
     facts.merge(options(facts))
     return [row["name"] for row in conflicts(facts).rows("launch.conflict")]
 
@@ -96,18 +101,18 @@ def conflict(line: str, version: str) -> list[str]:
             "--chunked-prefill-size 96 --page-size 32 --tp 2 --dp 2 --enable-dp-attention",
             "--chunked-prefill-size -1 --page-size 64",
         ),
-        ("multiplex-pipeline", "0.5.8", "--enable-pdmux --pp-size 2", "--enable-pdmux"),
+        ("multiplex-pipeline", "0.5.8", f"{WHOLE} --pp-size 2", WHOLE),
         (
             "multiplex-chunk",
             "0.5.8",
-            "--enable-pdmux --chunked-prefill-size 64",
-            "--enable-pdmux --chunked-prefill-size -1",
+            MUX,
+            WHOLE,
         ),
         (
             "multiplex-disaggregation",
             "0.5.8",
-            "--enable-pdmux --disaggregation-mode prefill",
-            "--enable-pdmux --disaggregation-mode null",
+            f"{WHOLE} --disaggregation-mode prefill",
+            f"{WHOLE} --disaggregation-mode null",
         ),
         (
             "priority-policy",
@@ -134,7 +139,7 @@ def conflict(line: str, version: str) -> list[str]:
             "--disaggregation-decode-enable-offload-kvcache",
             "--disaggregation-decode-enable-offload-kvcache --disaggregation-mode decode",
         ),
-        ("encoder-language", "0.5.8", "--encoder-only --language-only", "--encoder-only"),
+        ("encoder-language", "0.5.8", "--encoder-only --language-only --encoder-urls u", "--encoder-only"),
         (
             "encoder-disaggregation",
             "0.5.8",
@@ -200,9 +205,38 @@ def test_contradictions(name: str, version: str, bad: str, good: str) -> None:
     assert name not in conflict(good, version)
 
 
+SIMPLE = [entry for entry in load("launch-conflicts.json")["conflicts"] if "when" in entry]
+
+
+def spelled(release: str, flags_and_values: dict[str, Any]) -> str:
+    table = {flag.flag: flag for flag in flags.table(release).values()}
+    words: list[str] = []
+    for name, values in flags_and_values.items():
+        value = "1" if table[name].type == "int" else "x"
+        words += [name] if table[name].nargs == "0" else [name, value if values is True else values[0]]
+    return " ".join(words)
+
+
+@pytest.mark.parametrize("entry", SIMPLE, ids=lambda entry: str(entry["name"]))
+def test_simple_checks_of_the_data(entry: dict[str, Any]) -> None:
+    release = entry["present"][0][0]
+    bad = spelled(release, entry["when"])
+    majors = entry.get("majors")
+    assert entry["name"] in conflict(bad, release, 7 if majors else None)
+    if majors:
+        assert all(entry["name"] not in conflict(bad, release, major) for major in (*majors, None))
+        return
+    needed = {flag: True if flag != "--moe-a2a-backend" else ["deepep"] for flag in entry.get("needs", [])}
+    instead = needed or dict.fromkeys(list(entry["when"])[:1], True)
+    good = spelled(release, {**entry["when"], **needed} if needed else instead)
+    assert entry["name"] not in conflict(good, release)
+    for other in entry.get("unless", []):
+        assert entry["name"] not in conflict(f"{bad} {other} a=b", release)
+
+
 def test_every_check_is_known_to_the_data_and_tested() -> None:
     entries = load("launch-conflicts.json")["conflicts"]
-    assert {entry["name"] for entry in entries} == set(CHECKS)
+    assert {entry["name"] for entry in entries if "when" not in entry} == set(CHECKS)
     marks = test_contradictions.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for mark in marks for case in mark.args[1]} == set(CHECKS) - {"context-length"}
     names = {entry for release in flags.releases() for entry in {f.flag for f in flags.table(release).values()}}
