@@ -22,8 +22,8 @@ KERNELS = ("sglang-kernel", "sgl-kernel")
 """The two names of one thing: both install the module ``sgl_kernel``."""
 
 OWNER = re.compile(
-    r"sglang|torch|cuda-toolkit|sgl(?:ang)?-kernel|flashinfer-(?:python|cubin|jit-cache)|(?:sgl-)?deep-(?:ep|gemm)"
-    r"|sgl-flash-mla|torchvision|torchaudio"
+    r"sglang|torch|cuda-toolkit|cuda-python|sgl(?:ang)?-kernel|flashinfer-(?:python|cubin|jit-cache)"
+    r"|(?:sgl-)?deep-(?:ep|gemm)|sgl-flash-mla|torchvision|torchaudio"
 )
 """Distributions whose requirements count; what any other package wants is not the doctor's business."""
 
