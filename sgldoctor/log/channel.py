@@ -206,7 +206,7 @@ class Channel:
         else:
             ends = ends or not text.startswith(("   ", "╰", "├", "  ╰", "  ├", "  │", "  Caused by", "\t"))
             ends = ends or text.strip() in ("[stderr]", "[stdout]") or text.endswith("of output]")
-        if ends or len(self.text) > 40:
+        if ends or len(self.text) > 40 or len(self.text[-1]) > LINE_BYTES:
             self._flush()
             return False
         if text.startswith("    ") and not conflict and not text.lstrip().startswith(("hint:", "help:", "[")):

@@ -67,7 +67,7 @@ _ENTITIES = {
 _BOLD = lazy(r"(?<![\w*(,])(\*\*|__)(?=[^\s*_])(.{1,400}?)(?<=[^\s*_])\1(?![\w*])")
 _LINK = lazy(r"\[([\w./+:@-]{1,200})\]\((?:https?://|\.{1,2}/|\.{2}|/)[^)\s]{0,300}\)")
 _TAG = lazy(r"</?(?:details|summary|pre|code|br|p|b|i|strong|em)(?: [^<>]{0,80})?/?>", re.IGNORECASE)
-_PROGRESS = lazy(r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,400}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]")
+_PROGRESS = lazy(r"\d{1,3}%(?:\||\s*Completed\b|\s*\[)[^\n]{0,250}?\[[^\[\]]{0,60}(?:it/s|s/it|B/s|\?)[^\[\]]{0,40}\]")
 _REPEATED = lazy(r" *\[repeated \d+x across cluster\][^\n]{0,200}$")
 _SECOND_RECORD = lazy(rf"\[\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?: {prefixes.RANKS})?\] |\[rank\d+\]:(?=\[[IWEF]\d)")
 _INNER_FILE = lazy(r' (?=File "[^"\n]{1,300}", line \d+, in )')

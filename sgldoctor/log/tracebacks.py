@@ -41,7 +41,7 @@ _CELL_CODE = lazy(r"^(?:-+> ?(?P<line>\d{1,6})(?: (?P<code>.*))?|\s*\d{1,6}(?: .
 """Frames and numbered source lines of a notebook's traceback."""
 HEADER = lazy(r"(?:Exception Group )?Traceback \(most recent call last\)")
 _CHAIN = lazy(r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)")
-CARET = lazy(r"^[\s|]*[~^]+[\s~^]*$")
+CARET = lazy(r"^[\s|]*[~^][\s~^]*$")
 ELISION = lazy(
     r"^\s*(?:\.{3,}|…|\[\.{3}\]|\(\.{3}\)|\[Previous line repeated \d+ more times?\]|\.\.\.<\d+ lines?>\.\.\.)\s*$"
 )
