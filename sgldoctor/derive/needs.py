@@ -32,6 +32,7 @@ EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
 """A requirement line that ends in ``extra == "name"`` applies to that extra alone."""
 
 
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,100}[a-z0-9])?")
 BUNDLED = re.compile(r"nvidia-.*|cuda-.*")
 """What differs from one build of a torch release to another."""
 
@@ -57,11 +58,15 @@ class Need(NamedTuple):
 
 
 def installed(facts: Facts) -> dict[str, Row]:
-    """The ``packages`` rows by normalised name; the first row of a name is the one that is imported."""
+    """The ``packages`` rows by normalised name; the first row of a name is the one that is imported.
+
+    A log may claim anything: what is no name of a distribution is left out, for names end up in requirements.
+    """
     rows: dict[str, Row] = {}
     for row in facts.rows("packages"):
-        if row.get("version"):
-            rows.setdefault(releases.normalise(str(row["name"])), row)
+        name = releases.normalise(str(row.get("name")))
+        if row.get("version") and NAME.fullmatch(name):
+            rows.setdefault(name, row)
     return rows
 
 
