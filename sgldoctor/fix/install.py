@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
+from sgldoctor.fix import lane
 from sgldoctor.fix.plan import Step, name_of
 from sgldoctor.fix.tools import find_uv, key_of
 from sgldoctor.probe.run import Ran
@@ -47,7 +48,6 @@ class Installer(NamedTuple):
     python: str
     environ: dict[str, str]
     settings: Settings
-    indexes: tuple[str, ...] = ()
 
     def words(self, step: Step, *, dry: bool = False, anew: bool = False) -> list[str]:
         """The whole command line of a step. ``anew`` asks the dry run for what is there already, too."""
@@ -68,9 +68,10 @@ class Installer(NamedTuple):
             words.append("--no-deps")
         if self.settings.no_index:
             words.append("--no-index")
-        for url in () if self.settings.no_index else self.indexes:
+        extra = () if self.settings.no_index else lane.indexes(step.packages)
+        for url in extra:
             words += ["--extra-index-url", url]
-        if self.indexes and self.kind == "uv" and not self.settings.no_index:
+        if extra and self.kind == "uv":
             # uv would take everything from the first index that has the name: the lane's index has old copies of much.
             words += ["--index-strategy", "unsafe-best-match"]
         for place in self.settings.find_links:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
+from sgldoctor.fix.lane import localised
 from sgldoctor.fix.recipe import Fix, Pin
 from sgldoctor.rules.schema import Finding
 
@@ -269,38 +270,33 @@ def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, n
         for name in action.packages
         if name in have
     ]
-    moves_torch = any(
-        name_of(text) == "torch" and exact(text) != have.get("torch") for entry in chosen for _, text in _wanted(entry)
-    )
-    if moves_torch:
+    wanted = [(action, localised(text, have, facts)) for entry in chosen for action, text in _wanted(entry)]
+    if any(name_of(text) == "torch" and exact(text) != have.get("torch") for _, text in wanted):
         # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
-        strangers = [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda")]
-        gone += [name for name in strangers if name in have]
+        gone += [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda") if row["unwanted"] in have]
     gone = list(dict.fromkeys(gone))
-    groups: dict[tuple[bool, bool], list[str]] = {
-        (True, False): [],
-        (True, True): [],
-        (False, False): [],
-        (False, True): [],
-    }
-    for entry in chosen:
-        for action, text in _wanted(entry):
-            name = name_of(text)
-            # What is absent, or of another version, is written anew in any case.
-            anew = action.reinstall and name in have and name not in gone and exact(text) in ("", have[name])
-            groups[(action.deps, anew)].append(text)
+    whole: list[str] = []  # with dependencies
+    alone: list[str] = []
+    anew: list[str] = []  # alone, and written even where the version is right
+    for action, text in wanted:
+        name = name_of(text)
+        # What is absent, or of another version, is written anew in any case.
+        stale = action.reinstall and name in have and name not in gone and exact(text) in ("", have[name])
+        if action.deps:
+            whole.append(text)
+        elif not stale:
+            alone.append(text)
+        if stale:  # never with dependencies: that would download gigabytes again
+            anew.append(text)
     for name, text in _bereaved(gone, have, facts, pin, notes):
-        if all(name_of(other) != name for wanted in groups.values() for other in wanted):
-            groups[(False, True)].append(text)
-        else:
-            for plain in ((True, False), (False, False)):
-                moved = [other for other in groups[plain] if name_of(other) == name and exact(other) == have[name]]
-                groups[plain] = [other for other in groups[plain] if other not in moved]
-                groups[(plain[0], True)] += moved
+        held = [other for other in (*whole, *alone) if name_of(other) == name]
+        alone = [other for other in alone if other not in held or exact(other) != have[name]]
+        if not held or any(exact(other) == have[name] for other in held):
+            anew.append(text)
     steps = [Step("uninstall", tuple(gone))] if gone else []
-    for (deps, anew), texts in groups.items():
+    for texts, deps, reinstall in ((whole, True, False), (alone, False, False), (anew, False, True)):
         if texts:
-            steps.append(Step("install", tuple(dict.fromkeys(texts)), deps, anew))
+            steps.append(Step("install", tuple(dict.fromkeys(texts)), deps, reinstall))
     return tuple(steps)
 
 
@@ -315,7 +311,8 @@ def _bereaved(
         for name, other in ((first, second), (second, first)):
             if other in gone and name not in gone and name in have:
                 pinned = pin(name)
-                found[name] = pinned if pinned and name_of(pinned) == name else f"{name}=={have[name]}"
+                text = pinned if pinned and name_of(pinned) == name else f"{name}=={have[name]}"
+                found[name] = localised(text, have, facts)
                 notes.append(f"{name} shares files with {other}, which is uninstalled: it is reinstalled")
     return list(found.items())
 

@@ -112,7 +112,9 @@ def _place(facts: Facts) -> Place:
     from sgldoctor.fix.tools import word_for_uv
 
     python = str(facts.value("python", "executable") or "")
-    return Place(python, word_for_uv(os.environ) if python else "", bool(facts.value("host", "root")))
+    has_pip = any(row.get("name") == "pip" for row in facts.rows("packages"))
+    uv = word_for_uv(os.environ) or ("" if has_pip else "uv")
+    return Place(python, uv if python else "", bool(facts.value("host", "root")))
 
 
 def _fix(recipe: FixRecipe, context: Context) -> Fix | None:

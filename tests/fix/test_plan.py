@@ -6,6 +6,8 @@ import pytest
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall
+from sgldoctor.fix.install import Installer, Settings
+from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
 from sgldoctor.fix.plan import Plan, Step, make
 from sgldoctor.fix.recipe import Fix
@@ -163,3 +165,48 @@ def test_proof() -> None:
     more = installed()
     more.put("packages.missing", {"name": "x"}, "derived")
     assert not verify(before, [], targets, (installed(), more)).proven
+
+
+def lane_facts(torch: str, kernel: str = "0.3.21") -> Facts:
+    facts = installed(sglang="0.5.8", torch=torch, sgl_kernel=kernel)
+    facts.put("sglang", {"version": "0.5.8"}, "probe")
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("torch", "result"),
+    [
+        ("2.8.0", "torch==2.9.1"),  # of the default index
+        ("2.8.0+cu129", "torch==2.9.1+cu129"),  # of PyTorch's index, of the CUDA major of this SGLang
+        ("2.9.1+cu130", "torch==2.9.1+cu130"),  # the right release: which build is not for a repair of files to change
+        ("2.11.0+cu130", "torch==2.9.1"),  # a foreign lane is the fault itself
+        ("2.13.0+cpu", "torch==2.9.1"),
+    ],
+)
+def test_torch_is_repaired_from_the_index_that_it_came_from(torch: str, result: str) -> None:
+    plan = planned({"a": safe(Install(("torch==2.9.1",), reinstall=True))}, lane_facts(torch))
+    assert {text for step in plan.steps for text in step.packages} == {result}
+    url = "https://download.pytorch.org/whl/" + result.partition("+")[2]
+    assert indexes([result]) == ((url,) if "+" in result else ())
+
+
+def test_kernel_keeps_its_lane() -> None:
+    facts = lane_facts("2.9.1+cu130", "0.3.19+cu130")
+    plan = planned({"a": safe(Install(("sgl-kernel==0.3.21",), deps=False))}, facts)
+    assert plan.steps[0].packages == ("sgl-kernel==0.3.21+cu130",)
+    assert indexes(plan.steps[0].packages) == ("https://docs.sglang.ai/whl/cu130",)
+
+
+def test_installers_are_told_about_the_lane() -> None:
+    step = Step("install", ("torch==2.9.1+cu129",))
+    words = Installer("uv", ("uv", "pip"), "/p", {}, Settings()).words(step)
+    assert "--extra-index-url https://download.pytorch.org/whl/cu129 --index-strategy unsafe-best-match" in " ".join(
+        words
+    )
+    words = Installer("pip", ("/p", "-m", "pip"), "/p", {}, Settings(no_index=True)).words(step)
+    assert words == ["/p", "-m", "pip", "install", "--no-index", "torch==2.9.1+cu129"]
+
+
+def test_damaged_package_is_reinstalled_without_its_dependencies() -> None:
+    plan = planned({"a": safe(Install(("numpy==2",), reinstall=True))}, installed(numpy="2"))
+    assert plan.steps == (Step("install", ("numpy==2",)), Step("install", ("numpy==2",), deps=False, reinstall=True))

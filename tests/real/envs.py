@@ -102,6 +102,10 @@ RULES: dict[str, dict[str, Any]] = {
         "fact": [{"each": "packages.unpinned", "where": {"name": "torch"}}],
         "fix": [{"safety": "unsafe", "action": [{"do": "install", "packages": ["{pin}"]}]}],
     },
+    "wheel-moved": {
+        "fact": [{"each": "packages.unpinned", "where": {"group": "nvidia"}, "unless": {"tolerated": True}}],
+        "fix": [ALONE],
+    },
     "flashinfer-differs": {"fact": [{"each": "flashinfer", "where": {"status": "differs"}}], "fix": [ALONE]},
     "token-limit": {
         "fact": [{"each": "environment", "where": {"name": "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK"}}],
