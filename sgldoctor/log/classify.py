@@ -57,7 +57,8 @@ class Form(NamedTuple):
 EXIT = Form(
     "exit",
     ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k", "xit",
-     "eturn", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:"),
+     "eturn", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:", "oom_k",
+     "OOM killer", "code=", "free()", "malloc()", "double free", "munmap_chunk", "corrupted", "stack smashing", "SIG"),
     lazy(
         r"(?:^|[ \])])(?:\d+ )?Killed(?:$|\s{2,}|\s+(?:python|sglang|\$|\w+=))"
         r"|^\S{0,200}: line \d+: +\d+ (?:Killed|Aborted|Terminated|Bus error|Segmentation fault|Illegal instruction)"
@@ -65,8 +66,11 @@ EXIT = Form(
         r"|\bcore dumped\b|^Fatal Python error\b|\boom-kill:|\bKilled process \d+|\bOut of memory: Kill|\bOOMKilled\b"
         r"|\bout[- ]of[- ]memory killer\b|\boom-killer\b|^signal: killed|\bMemory cgroup out of memory"
         r"|\b[Ss]ignal \d+ \(?SIG[A-Z]+|\bdied (?:with|from) (?:<Signals\.|signal )|\bterminated by signal\b"
-        r"|\b(?:[Ee]xit(?:ed)?(?: with)?[ _-]?(?:code|status)|exitcode|returncode|return code)(?: is| of)?"
-        r"\s{0,3}[:=]?\s{0,3}\(?(?:-[1-9]\d{0,3}|[1-9]\d{0,3})\b"
+        r"|\boom_kill\b|killed by the OOM killer|\bcode=(?:killed|dumped|exited), status=(?!0)|\*{3} SIG[A-Z]+ received"
+        r"|^(?:double free or corruption|free\(\): |malloc\(\): |munmap_chunk\(\): |corrupted (?:size|double))"
+        r"|\*{3} stack smashing detected"
+        r"|\b(?:[Ee]xit(?:ed)?(?: with)?[ _-]?(?:[Cc]ode|[Ss]tatus)|exitcode|returncode|return code)(?: is| of)?"
+        r"\s{0,3}[:=]?\s{0,12}\(?(?:-[1-9]\d{0,3}|[1-9]\d{0,3})\b"
         r"|^\s*[Rr]eason:\s+(?:OOMKilled|Error|ContainerCannotRun|CrashLoopBackOff)\b"
     ),
 )  # fmt: skip
@@ -142,12 +146,30 @@ LOUD = (
     Form("error", _SOURCES, lazy(rf"^{_SOURCE}(?::[\w:~<>]{{1,120}})?:\d+:? \S")),
     Form(
         "error",
-        ("rror", "atal", "ERROR", "FATAL", "CRITICAL", "xception", "non-zero", "E: ", "!!!", "Failed: ", "NVRM"),
+        (
+            "rror",
+            "atal",
+            "ERROR",
+            "FATAL",
+            "CRITICAL",
+            "xception",
+            "non-zero",
+            "E: ",
+            "!!!",
+            "Failed",
+            "Could not",
+            "Cannot",
+            "Unable to",
+            "NVRM",
+            "Errno",
+            "out of memory",
+        ),
         lazy(
             r"^\W{0,4}(?:[\w'\"./()+-]{1,80}:? ){0,3}(?:error|Error|ERROR|fatal|FATAL|Fatal|CRITICAL|Errors)\b"
             r"(?!-| messages?\b)(?:[^\w=]|$)(?!\s*0\b)"
             r"|\bhit an exception\b|^Exception (?:in thread|in ASGI|occurred|raised)|\bnon-zero status: |^E: \S|^!!! "
-            r"|^(?:\[[\w .-]{1,40}\] ?)?(?:ERROR|FATAL|CRITICAL)\b|^Failed: |\bNVRM: Xid|[a-z](?:Error|Exception): \S"
+            r"|^(?:\[[\w .-]{1,40}\] ?)?(?:ERROR|FATAL|CRITICAL)\b|^Failed(?:: | to )|^(?:Could not|Cannot|Unable to) "
+            r"|^\[Errno \d+\]|^(?:CUDA|HIP|GPU) out of memory|\bNVRM: Xid|[a-z](?:Error|Exception): \S"
         ),
     ),
 )

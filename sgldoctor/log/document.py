@@ -18,6 +18,7 @@ WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)
 """Widths at which terminals and pagers usually wrap; at others a wrap is believed only if it is seen twice."""
 
 _FENCE = lazy(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
+_TASK = lazy(r"^ {0,3}(?P<task>\d{1,4}): ?")
 _STARTS_ANEW = lazy(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
 
 
@@ -43,12 +44,25 @@ def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
         if not _FENCE.match(text)
     ]
     lines: list[Line] = []
-    for number, text in _dedent(_undouble(_unwrap(shown))):
-        line = peel(text, number)
+    tasks = _labelled(shown)
+    for number, text in shown if tasks else _dedent(_undouble(_unwrap(shown))):
+        label = _TASK.match(text) if tasks else None
+        line = peel(text[label.end() :] if label else text, number)
+        if label:
+            line = line._replace(channel=label["task"], rank=line.rank or label["task"])
         lines += split_glued(line) if "[20" in line.text or "[rank" in line.text else [line]
     if newest_first(lines):
         lines.reverse()
     return lines
+
+
+def _labelled(texts: list[tuple[int, str]]) -> bool:
+    """Whether every line begins with the number of a task, as ``srun --label`` prints."""
+    if len(texts) < 4 or not _TASK.match(texts[0][1]):
+        return False
+    found = [_TASK.match(text) for _, text in texts if text]
+    labels = [match["task"] for match in found if match]
+    return len(labels) == len(found) and 2 * len(set(labels)) <= len(labels)
 
 
 def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -22,6 +22,12 @@ from tests.log.texts import events, said
         ("[26002.109061] Out of memory: Killed process 576419 (python)", "exit"),
         ("command terminated with exit code 137", "exit"),
         ("      Reason:       OOMKilled", "exit"),
+        ("slurmstepd: error: Detected 1 oom_kill event in StepId=1.0", "exit"),
+        ("sglang.service: Main process exited, code=killed, status=9/KILL", "exit"),
+        ("      Exit Code:    137", "exit"),
+        ("free(): invalid pointer", "exit"),
+        ("*** SIGSEGV received at time=1700000000 on cpu 3 ***", "exit"),
+        ("      Exit Code:    0", "line"),
         ("[exit status 0]", "line"),
         ("process finished, exit code 0", "line"),
         # native programs
@@ -82,6 +88,10 @@ from tests.log.texts import events, said
         ("nvcc error   : 'cicc' died due to signal 9 (Kill signal)", "compiler"),
         ("  × python setup.py egg_info did not run successfully.", "installer"),  # noqa: RUF001
         ("schools_web_1 exited with code 137", "exit"),
+        ("Failed to initialize NVML: Driver/library version mismatch", "error"),
+        ("CUDA out of memory. Tried to allocate 2 GiB", "error"),
+        ("[Errno 13] Permission denied: '/x'", "error"),
+        ('docker: Error response from daemon: could not select device driver ""', "error"),
         ("PyTorch version: 2.9.1+cpu", "line"),
         ("Failed requests: 0", "line"),
     ],

@@ -33,6 +33,7 @@ WRAPPINGS = {
     "logging without time": "... - __main__ - INFO - {}",
     "buildkit": "#14 17.66 {}",
     "ray under a time": "[2026-03-12 11:50:36] (TaskRunner pid=3483799) {}",
+    "srun": "3: {}",
     "pod": "[pod/sglang-0/main] {}",
     "quote": "> {}",
     "quote of jenkins": "> [2025-11-15T02:43:02.702Z] {}",
@@ -70,11 +71,16 @@ def test_wrapped_tracebacks_give_the_same_exceptions(name: str, kind: str) -> No
     ]
 
 
-@pytest.mark.parametrize("name", ["torchrun", "ray", "mpi", "compose", "elastic", "vllm"])
+@pytest.mark.parametrize("name", ["torchrun", "ray", "mpi", "compose", "elastic", "vllm", "srun"])
 def test_interleaved_writers_are_read_apart(name: str) -> None:
     first = wrap(plain_traceback("zero"), WRAPPINGS[name], name).splitlines()
     other = WRAPPINGS[name].replace("rank3", "rank4").replace("42992", "42993").replace("1,3", "1,4")
-    other = other.replace("default0", "default1").replace("sglang-1", "sglang-2").replace("272", "273")
+    other = (
+        other.replace("default0", "default1")
+        .replace("sglang-1", "sglang-2")
+        .replace("272", "273")
+        .replace("3: ", "4: ")
+    )
     second = wrap(plain_traceback("one"), other, name).splitlines()
     mixed = [line for pair in zip(first, second, strict=True) for line in pair]
     assert [e.text for e in exceptions("\n".join(mixed))] == ["ValueError: zero", "ValueError: one"]
