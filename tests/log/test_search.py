@@ -144,9 +144,9 @@ def test_keys_are_found_by_the_words_inside_them() -> None:
     "text", ["Error: " * 150_000, "(" * 1_000_000, '  File "' * 130_000, "a" * 2_000_000, "~^" * 500_000]
 )
 def test_hostile_text_takes_linear_time(text: str) -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     reading(text, ANCHORS)
     reading(text[:400_000], ANCHORS)
     reading("\n".join(text[at : at + 3000] for at in range(0, 400_000, 3000)), ANCHORS)
     reading("\n".join(text[at : at + 30_000] + " x" for at in range(0, 300_000, 30_000)), ANCHORS)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
