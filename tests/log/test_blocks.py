@@ -37,7 +37,7 @@ def test_a_small_gzip_file_of_a_large_log_comes_in_small_blocks(tmp_path: pathli
 
 
 def test_damaged_gzip_is_an_input_error(tmp_path: pathlib.Path) -> None:
-    path = write(tmp_path, "x.gz", gzip.compress(TEXT.encode() * 50)[:40] + b"\xff" * 80)
+    path = write(tmp_path, "x.gz", gzip.compress(TEXT.encode() * 50)[:-8] + b"\xff" * 8)
     with pytest.raises(InputError, match="damaged gzip"):
         list(blocks(path))
 

@@ -6,9 +6,10 @@ import json
 import pathlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from sgldoctor.errors import InputError
 from sgldoctor.log.event import KINDS
 from tests.log.texts import KERNEL_BLOCK, chained_traceback, events, exceptions, plain_traceback, reading
 
@@ -59,8 +60,13 @@ def check(data: bytes) -> None:
 
 @given(st.binary(max_size=3000))
 @settings(max_examples=150, deadline=None)
+@example(b"\x1f\x8b\x08\x00 not packed at all")
 def test_any_bytes(data: bytes) -> None:
-    check(data)
+    packed = data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
+    try:
+        check(data)
+    except InputError as error:
+        assert packed, error
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=60))
