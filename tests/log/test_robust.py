@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 
@@ -63,10 +64,8 @@ def check(data: bytes) -> None:
 @example(b"\x1f\x8b\x08\x00 not packed at all")
 def test_any_bytes(data: bytes) -> None:
     packed = data.startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
-    try:
+    with contextlib.suppress(InputError) if packed else contextlib.nullcontext():
         check(data)
-    except InputError as error:
-        assert packed, error
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=60))
