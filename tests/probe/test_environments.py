@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,9 @@ def test_system_site_packages_of_a_virtual_environment(tmp_path: Path) -> None:
 def test_the_root_of_a_process_brings_its_variables_and_reads_the_same(real: Path) -> None:
     process = subprocess.Popen(["sleep", "60"], env={"LD_LIBRARY_PATH": "/opt/lib", "VIRTUAL_ENV": str(real)})
     try:
+        # The kernel lays out the variables a moment after the program has taken the place of its parent's copy.
+        while not Path(f"/proc/{process.pid}/environ").read_bytes():
+            time.sleep(0.01)
         target = find(None, None, f"/proc/{process.pid}/root", {"LD_LIBRARY_PATH": "/mine"})
         assert (target.prefix, target.environ["LD_LIBRARY_PATH"]) == (str(real), "/opt/lib")
         there = packages(find(sys.executable, None, f"/proc/{process.pid}/root", {}))
