@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
-from sgldoctor.errors import UsageError
+from sgldoctor.errors import FixError, UsageError
 from sgldoctor.probe.target import Target
 from sgldoctor.report.model import Report
 
@@ -75,7 +76,16 @@ def check_options(args: argparse.Namespace) -> None:
 
 
 def repair(report: Report, target: Target, args: argparse.Namespace, again: Again) -> int:
-    """Repair what ``report`` found in ``target``; see :func:`sgldoctor.cli.repair.repair`."""
+    """Repair what ``report`` found in ``target``; see :func:`sgldoctor.cli.repair.repair`. Returns the exit status.
+
+    A repair that is refused or taken back leaves the problems: status 1 in every format, with the reason.
+    """
     from sgldoctor.cli.repair import repair as carry_out
 
-    return carry_out(report, target, args, again)
+    try:
+        return carry_out(report, target, args, again)
+    except FixError as error:
+        if args.format == "json":
+            common.emit(report._replace(fixed={"result": "failed", "because": str(error)}), args)
+        print(f"sgldoctor: {error}", file=sys.stderr)
+        return 1

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
-from sgldoctor.errors import FixError
+from sgldoctor.errors import DoctorError, FixError
 from sgldoctor.fix import install, journal, preflight, show, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
 from sgldoctor.fix.actions import Place
@@ -20,7 +20,7 @@ from sgldoctor.fix.tools import state_folder, word_for_uv
 from sgldoctor.fix.transaction import Work
 from sgldoctor.fix.verify import Verdict, verify
 from sgldoctor.probe.target import Target
-from sgldoctor.report.model import Report, key
+from sgldoctor.report.model import EXIT, UNKNOWN, Report, key
 
 
 class Prepared(NamedTuple):
@@ -47,8 +47,6 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
     """
     quiet = args.format != "human"
     plan = _plan(report, args)
-    if not plan.empty and not target.live:
-        raise FixError("an unpacked image (--root) is only examined: run the commands of the report inside it")
     if args.format == "shell":
         sys.stdout.write(_script(plan, target, report, args))
         return 0 if args.exit_zero else report.exit_status
@@ -58,10 +56,12 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
         status = common.emit(report._replace(fixed=note), args)
         _say_plan("Nothing that the doctor may repair by itself.", plan, (), (), quiet)
         return status
-    prepared = _prepare(plan, target, report, args)
     if not quiet:
         common.emit(report, args)
     _tell_unfinished(target, quiet)
+    if not target.live:
+        raise FixError("an unpacked image (--root) is only examined: run the commands of the report inside it")
+    prepared = _prepare(plan, target, report, args)
     _say_plan("Plan:", plan, prepared.moves, prepared.warnings, quiet)
     if args.dry_run:
         return _stop(report, args, prepared, "dry run: nothing was changed", quiet)
@@ -134,10 +134,19 @@ def _carry_out(
             results = transaction.apply(work, prepared.plan, prepared.moves, prepared.before, _speaker(quiet))
         except (FixError, KeyboardInterrupt) as error:
             because = str(error) or "interrupted"
-            _roll_back(work, quiet, because)
+            try:
+                _roll_back(work, quiet, because)
+            except FixError as second:
+                raise FixError(f"the repair failed: {because}\nTaking it back failed, too: {second}") from error
             raise FixError(f"the repair failed and was taken back\n{because}") from error
         held = variables.load(variables.path_of(target.prefix, target.environ))
-        after = again(target._replace(environ=variables.applied(target.environ, held)))
+        try:
+            after = again(target._replace(environ=variables.applied(target.environ, held)))
+        except (DoctorError, KeyboardInterrupt) as error:
+            raise FixError(
+                f"the repair was applied, but could not be proven: {str(error) or 'interrupted'}\n"
+                f"'sgldoctor undo {work.id}' takes it back"
+            ) from error
         verdict = verify(report.findings, after.findings, prepared.plan.targets, (report.facts, after.facts))
         return _conclude(work, report, after, verdict, prepared, results, args, quiet)
     finally:
@@ -150,12 +159,20 @@ def _conclude(
 ) -> int:  # fmt: skip
     fixed = {
         "id": work.id, **show.to_json(prepared.plan, prepared.moves), "results": results,
-        "gone": list(verdict.gone), "still": list(verdict.still), "new": list(verdict.new),
+        "gone": list(verdict.gone), "unseen": list(verdict.unseen), "still": list(verdict.still),
+        "new": list(verdict.new),
     }  # fmt: skip
     if verdict.proven:
-        transaction.finish(work, transaction.entry_of(work.folder, work.id), "verified")
-        status = common.emit(after._replace(fixed={"result": "verified", **fixed}), args)
-        _speaker(quiet)(f"Repaired and verified; 'sgldoctor undo {work.id}' takes it back.")
+        result = "applied" if verdict.unseen else "verified"
+        transaction.finish(work, transaction.entry_of(work.folder, work.id), "kept" if verdict.unseen else "verified")
+        status = common.emit(after._replace(fixed={"result": result, **fixed}), args)
+        if verdict.unseen:
+            _speaker(quiet)(f"Applied. Only the next start can prove: {'; '.join(verdict.unseen)}")
+            status = status or (0 if args.exit_zero else EXIT[UNKNOWN])
+        _speaker(quiet)(
+            f"{'Repaired and verified' if not verdict.unseen else 'Nothing got worse'}; "
+            f"'sgldoctor undo {work.id}' takes it back."
+        )
         if any(action.do.endswith("-env") for action in prepared.plan.others):
             _speaker(quiet)("Variables are set by: source <(sgldoctor env)")
         return status

@@ -18,7 +18,16 @@ from sgldoctor.probe.target import Target
 RESOLVE_SECONDS = 900.0
 APPLY_SECONDS = 7200.0
 """A torch with its CUDA wheels is 3 GB: an hour and more on a slow line."""
-MISDIRECTING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "UV_TARGET", "UV_PREFIX", "UV_SYSTEM_PYTHON")
+MISDIRECTING = (
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_USER",
+    "PIP_PYTHON",
+    "UV_TARGET",
+    "UV_PREFIX",
+    "UV_SYSTEM_PYTHON",
+)
 """Variables that would send an install elsewhere than into the environment examined."""
 
 

@@ -17,6 +17,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         gone: titles of the findings that were to be repaired and are gone.
+        unseen: titles of those that no examination of a machine can see, only a log of the next start.
         still: titles of those that are still there.
         new: titles of errors that were not there before.
         pins: violated requirements before and after.
@@ -25,11 +26,12 @@ class Verdict(NamedTuple):
     gone: tuple[str, ...]
     still: tuple[str, ...]
     new: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
     pins: tuple[int, int] = (0, 0)
 
     @property
     def proven(self) -> bool:
-        """Whether everything aimed at is gone, nothing new is wrong, and no more requirements are violated."""
+        """Whether nothing aimed at is seen any more, nothing new is wrong, and no more requirements are violated."""
         return not self.still and not self.worse
 
     @property
@@ -50,9 +52,9 @@ def verify(
         facts: of both, for the count of violated requirements.
     """
     aimed = set(targets)
-    # A finding of a log has another subject than the same rule has on a probe at times: the rule alone decides then.
     present = {(finding.rule.slug, finding.subject) for finding in after}
     titles = {(finding.rule.slug, finding.subject): finding.title for finding in before}
+    blind = {(finding.rule.slug, finding.subject) for finding in before if not finding.rule.facts}
     known = {(finding.rule.slug, finding.subject) for finding in before}
     new = [
         finding.title
@@ -62,11 +64,13 @@ def verify(
         and (finding.rule.slug, finding.subject) not in known
         and any(match.each.split(".")[0] in OURS for match in finding.rule.facts)
     ]
+    mine = [key for key in titles if key in aimed]
     return Verdict(
-        tuple(titles.get(key, key[0]) for key in titles if key in aimed and key not in present),
-        tuple(titles.get(key, key[0]) for key in titles if key in aimed and key in present),
-        tuple(dict.fromkeys(new)),
-        (violated(facts[0]), violated(facts[1])),
+        gone=tuple(titles[key] for key in mine if key not in present and key not in blind),
+        still=tuple(titles[key] for key in mine if key in present),
+        new=tuple(dict.fromkeys(new)),
+        unseen=tuple(titles[key] for key in mine if key not in present and key in blind),
+        pins=(violated(facts[0]), violated(facts[1])),
     )
 
 

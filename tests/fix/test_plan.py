@@ -158,6 +158,9 @@ def test_proof() -> None:
     targets = [("a", "")]
     assert verify(before, [finding("b")], targets, facts).proven
     assert verify(before, before, targets, facts).still == ("a",)
+    logged = finding("l", fact=[], log=[{"anchor": "some text"}])
+    told = verify([logged], [], [("l", "")], facts)
+    assert (told.proven, told.gone, told.unseen) == (True, (), ("l",))
     worse = verify(before, [finding("b"), finding("new")], targets, facts)
     assert (worse.proven, worse.new) == (False, ("new",))
     busy = finding("busy", fact=[{"each": "gpu.busy"}])

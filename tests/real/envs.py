@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from sgldoctor import pipeline
 from sgldoctor.cli import common, fix
+from sgldoctor.cli.repair import repair as carry_out
 from sgldoctor.fix import snapshot
 from sgldoctor.probe.environments import find
 from sgldoctor.probe.packages import packages
@@ -202,7 +203,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
 
 def repair(target: Target, words: list[str]) -> int:
     """As ``sgldoctor check --fix`` does it."""
-    return fix.repair(examine(target), target, arguments(words), examine)
+    return carry_out(examine(target), target, arguments(words), examine)
 
 
 if __name__ == "__main__":

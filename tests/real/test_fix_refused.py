@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -152,3 +153,20 @@ def test_repair_by_settings_of_pip_alone(broken: Env, tmp_path: Path) -> None:
     assert choose(target, Settings(), has_pip=False).settings.no_index
     assert envs.repair(target, ["--yes"]) == 0
     assert broken.file(CUDNN).exists()
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_refusal_is_status_1_with_the_reason_in_every_format(
+    broken: Env, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    from sgldoctor.cli import fix
+    from tests.real import envs
+
+    report, args = broken.report(), envs.arguments(["--yes", "--installer", "pip", "--format", form])
+    assert fix.repair(report, broken.target(), args, envs.examine) == 1
+    said = capsys.readouterr()
+    assert "has no pip" in said.err
+    if form == "json":
+        fixed = json.loads(said.out)["fixed"]
+        assert fixed["result"] == "failed"
+        assert "has no pip" in fixed["because"]
