@@ -151,6 +151,11 @@ class Elf:
         except (struct.error, OverflowError):
             raise BadElf("table outside the file") from None
 
+    def release(self) -> None:
+        """Give back the pages that were looked at; they come again from the page cache when they are asked for."""
+        if hasattr(self._map, "madvise"):
+            self._map.madvise(mmap.MADV_DONTNEED)
+
     # ------------------------------------------------------------------ the dynamic section
     @cached_property
     def needed(self) -> tuple[str, ...]:

@@ -147,6 +147,8 @@ def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findin
             name.startswith(("libcu", "libnccl", "libnv")) for name in node.elf.needed
         ):
             _note(found, owners, node, symbols.undefined(node.elf, nodes.values(), NVIDIA), process)
+            for other in nodes:
+                other.release()
 
 
 def _extension(
