@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
 from sgldoctor.errors import DoctorError, FixError
-from sgldoctor.fix import install, journal, preflight, show, snapshot, transaction, variables
+from sgldoctor.fix import install, journal, preflight, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
 from sgldoctor.fix.actions import Place
 from sgldoctor.fix.install import Installer, Move
@@ -20,6 +20,7 @@ from sgldoctor.fix.tools import state_folder, word_for_uv
 from sgldoctor.fix.transaction import Work
 from sgldoctor.fix.verify import Verdict, verify
 from sgldoctor.probe.target import Target
+from sgldoctor.report import plan as show
 from sgldoctor.report.model import EXIT, UNKNOWN, Report, key
 
 
@@ -54,7 +55,8 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
         _tell_unfinished(target, quiet)
         note = {"result": "nothing to apply", **show.to_json(plan)}
         status = common.emit(report._replace(fixed=note), args)
-        _say_plan("Nothing that the doctor may repair by itself.", plan, (), (), quiet)
+        head = "Nothing that the doctor may repair by itself." if report.causes else "Nothing to repair."
+        _say_plan(head, plan, (), (), quiet)
         return status
     if not quiet:
         common.emit(report, args)
@@ -87,7 +89,10 @@ def _is_root() -> bool:
 
 def _script(plan: Plan, target: Target, report: Report, args: argparse.Namespace) -> str:
     installer = install.choose(target, settings(args), _has_pip(report)) if plan.steps else None
-    return show.script(plan, installer, Place(target.python, word_for_uv(target.environ), _is_root()))
+    word = word_for_uv(target.environ)
+    if installer is not None and installer.kind == "uv":
+        installer = installer._replace(argv=(word, "pip"))  # to be run elsewhere: "uv" rather than where it lies here
+    return show.script(plan, installer, Place(target.python, word, _is_root()))
 
 
 def _has_pip(report: Report) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
 from sgldoctor.errors import FixError
+from sgldoctor.report.text import clean
 
 if TYPE_CHECKING:
     from sgldoctor.fix.journal import Entry
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
     lines += [f"cannot be brought back by an installer: {name}" for name in lost]
     lines += [f"take back: {line['data']['do']}" for line in entry.events if line.get("event") == "action"]
     if args.dry_run:
-        common.write("\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])]) + "\n")
+        common.write(clean("\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])])) + "\n")
         return 0
     lock = preflight.lock(folder, target.prefix)
     try:
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
         os.close(lock)
     for note in notes:
         common.write(f"note: {note}\n")
-    common.write(f"{entry.id} is taken back: {entry.why}\n")
+    common.write(clean(f"{entry.id} is taken back: {entry.why}") + "\n")
     return 0
 
 
@@ -77,7 +78,7 @@ def _list(found: list[Entry], form: str) -> int:
         common.write(json.dumps(rows, indent=1) + "\n")
         return 0
     for entry in found:
-        common.write(f"{entry.id}  {entry.end or 'UNFINISHED':<11}  {entry.prefix}  {entry.why}\n")
+        common.write(clean(f"{entry.id}  {entry.end or 'UNFINISHED':<11}  {entry.prefix}  {entry.why}") + "\n")
     if not found:
         common.write("no repairs\n")
     return 0

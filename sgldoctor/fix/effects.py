@@ -154,7 +154,8 @@ def _user() -> str:
 def _cache_problem(path: str, environ: Mapping[str, str]) -> str:
     """A cache is only removed where it cannot be anything else: a real folder, ours, and well below / and $HOME."""
     home = os.path.normpath(environ.get("HOME") or os.path.expanduser("~"))
-    if path.count("/") < 2 or path == home or home.startswith(path + "/"):
+    deep = path.count("/") > 2 or path.startswith((home + "/", "/tmp/"))  # noqa: S108  where torch puts its cache
+    if not deep or path == home or home.startswith(path + "/"):
         return f"{path} does not look like a cache"
     if not os.path.lexists(path):
         return f"{path} is not there"

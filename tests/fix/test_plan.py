@@ -11,8 +11,8 @@ from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
 from sgldoctor.fix.plan import Plan, Step, make
 from sgldoctor.fix.recipe import Fix
-from sgldoctor.fix.show import script, table
 from sgldoctor.fix.verify import verify
+from sgldoctor.report.plan import script, table
 from sgldoctor.rules.schema import Finding, build
 
 
@@ -151,6 +151,16 @@ def test_script_quotes_what_it_runs() -> None:
 
     plan = planned({"a": safe(SetEnv("A", "x y; reboot"))})
     assert "export A='x y; reboot'\n" in script(plan, None, Place())
+
+
+def test_title_from_a_log_stays_a_comment_of_the_script() -> None:
+    from sgldoctor.fix.actions import Place
+
+    hostile = "x\nreboot\r\x1b[2Jreboot\u2028reboot"
+    plan = planned({"a": [Fix(hostile, "safe", (SetEnv("A", "1"),))], "b": [Fix(hostile, "manual", ())]})
+    lines = script(plan, None, Place()).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["set -eu", "export A=1"]
+    assert not any("\x1b" in line or "\r" in line for line in (*lines, *table(plan)))
 
 
 def test_proof() -> None:

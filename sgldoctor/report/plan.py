@@ -9,6 +9,7 @@ from sgldoctor.fix.actions import Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Change, Plan
 from sgldoctor.report.redact import redact
+from sgldoctor.report.text import clean
 
 
 def table(plan: Plan, moves: Sequence[Move] = ()) -> list[str]:
@@ -28,7 +29,7 @@ def table(plan: Plan, moves: Sequence[Move] = ()) -> list[str]:
         lines += [f"    {line}" for advice in entry.advice for line in advice.splitlines()]
     if plan.launch:
         lines.append(f"  launch line: {plan.launch}")
-    return [redact(line.rstrip()) for line in lines]
+    return [redact(clean(line.rstrip())) for line in lines]
 
 
 def changes(plan: Plan, moves: Sequence[Move] = ()) -> list[Change]:
@@ -68,7 +69,7 @@ def script(plan: Plan, installer: Installer | None, place: Place) -> str:
     for entry in plan.left:
         lines.append(f"# not done: {_comment(entry.title)}: {_comment(entry.because)}")
         lines += [f"#   {_comment(line)}" for advice in entry.advice for line in advice.splitlines()]
-    return redact("\n".join(lines) + "\n")
+    return redact(clean("\n".join(lines) + "\n"))
 
 
 def _generic(step: Any) -> list[str]:
@@ -80,4 +81,4 @@ def _generic(step: Any) -> list[str]:
 
 
 def _comment(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(clean(text).split())
