@@ -32,11 +32,15 @@ _PLAIN_WORD = lazy(rf"{_SUFFIX}$")
 PYTHON_WARNING = lazy(r"(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: ")
 
 _SOURCE = r"[^\s:()\"']{1,300}\.(?:c|cc|cpp|cxx|cu|cuh|h|hh|hpp|hxx|inc|inl|S|s|ptx|pyx|pxi)"
-_SOURCES = (".c", ".h", ".in", ".pyx:", ".pxi:")
 _HARMLESS = (
     r"(?:warning|note|remark|Warnung|Anmerkung|avertissement|advertencia|aviso|nota|警告|附注|注意|메모|경고|"
     r"предупреждение|замечание)"
 )
+_PLACE = lazy(
+    rf"{_SOURCE}(?::[A-Za-z_~][\w:~<>]{{0,120}})?(?::\d+(?P<column>:\d+)?|\(\d+\)):? (?:(?P<harmless>{_HARMLESS})|"
+    r"(?P<fault>(?:fatal |catastrophic )?error)|\S)"
+)
+"""A place in a C or C++ source before a message: compilers, and NVSHMEM, CUDA's asserts, gloo."""
 _ARGPARSE = (
     r"(?:argument |unrecognized arguments|the following arguments|ambiguous option|invalid choice|expected |"
     r"one of the arguments|not allowed with|too few arguments|unrecognized option|[nN]o such option)"
@@ -78,10 +82,9 @@ EXIT = Form(
 
 COMPILER = Form(
     "compiler",
-    ("rror", "fatal", "atal ", "ld: ", "cannot find", "undefined reference", "FAILED", "ninja", "***", *_SOURCES),
+    ("rror", "fatal", "atal ", "ld: ", "cannot find", "undefined reference", "FAILED", "ninja", "***"),
     lazy(
-        rf"^{_SOURCE}:\d+:\d+: (?!{_HARMLESS})\S|^{_SOURCE}\(\d+\): (?:catastrophic |fatal )?error\b"
-        rf"|^{_SOURCE}:\d+: (?:fatal )?error: |\bnvcc (?:fatal|error)\b|\bptxas (?:fatal|error)\b"
+        r"\bnvcc (?:fatal|error)\b|\bptxas (?:fatal|error)\b"
         rf"|^ptxas [^\s,]{{1,300}}, line \d+; (?:fatal|error)|(?:^|/){_TOOLS}(?:-\d+)?: (?!warning)"
         r"[^\n]{0,2000}(?:error|fatal|cannot find|undefined reference|not found|No such)"
         r"|^ninja: (?:error|fatal|build stopped)|^FAILED: |^CMake Error|^\*\*\* CMake |^g?make(?:\[\d+\])?: \*\*\*"
@@ -117,10 +120,9 @@ INSTALLER = Form(
 )
 WARNING = Form(
     "warning",
-    ("arning", "WARNING", "gnore import", "eprecated", "W: ", 'loc("', *_SOURCES),
+    ("arning", "WARNING", "gnore import", "eprecated", "W: ", 'loc("'),
     lazy(
-        rf"^{_SOURCE}:\d+(?::\d+)?: {_HARMLESS}"
-        r"|(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: "
+        r"(?:^|[^\s:]:\d+: )(?:[\w.]{0,80}\.)?[A-Z]\w{0,60}Warning: "
         r"|^\W{0,4}(?:[\w./-]{1,80}:? )?(?:warning|Warning|WARNING)\b[:!\]]|^Ignore import error when loading |^W: \S"
         r"|\bWarning: WARNING: |^(?:/\S+:\d+: )?\w*DeprecationWarning|\bis deprecated\b|^loc\(\""
     ),
@@ -142,8 +144,6 @@ LOUD = (
         ),
     ),
     Form("error", ("not found", "No such file", "Permission denied", "cannot execute"), SHELL),
-    # a C or C++ source place before a message: NVSHMEM, CUDA asserts, gloo
-    Form("error", _SOURCES, lazy(rf"^{_SOURCE}(?::[\w:~<>]{{1,120}})?:\d+:? \S")),
     Form(
         "error",
         (
@@ -208,6 +208,19 @@ def _is(form: Form, text: str) -> bool:
     return False
 
 
+def _placed(text: str, level: str) -> str:
+    """The kind of a line that begins with a place in a C or C++ source, ``""`` for any other."""
+    head = text.partition(" ")[0]
+    place = _PLACE.match(text) if head.endswith(":") and "." in head else None
+    if place is None:
+        return ""
+    if place["harmless"] or level == "W":
+        return "warning"
+    if place["fault"] or place["column"]:
+        return "compiler"
+    return "line" if level in ("I", "D") else "error"
+
+
 def kind(line: Line) -> str:
     """One of :data:`sgldoctor.log.event.KINDS` but ``exception``, for a line that no traceback claims."""
     text, level = line.text[:FORM_BYTES], line.level
@@ -226,6 +239,9 @@ def kind(line: Line) -> str:
         return {"ERROR": "error", "FATAL": "error", "WARN": "warning"}.get(said[1], "line") if said else "line"
     if "] " in text[:90] and _HEADLESS_GLOG.match(text):
         return "glog"
+    placed = _placed(text, level)
+    if placed:
+        return placed
     for form in (COMPILER, USAGE) if line.record else (COMPILER, USAGE, INSTALLER):
         if _is(form, text):
             return form.kind

@@ -41,7 +41,7 @@ def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
         (number, text)
         for number, data in raw
         for text in scrub(data.decode("utf-8", "backslashreplace"))
-        if not _FENCE.match(text)
+        if not (("```" in text or "~~~" in text) and _FENCE.match(text))
     ]
     lines: list[Line] = []
     tasks = _labelled(shown)

@@ -21,6 +21,7 @@ CONTINUED_LINES = 200
 
 _SERVER = lazy(r"\bsglang\.launch_server\b|\bsglang[\w./-]{0,20} serve\b|/sglang/launch_server\.py\b")
 _PROMPT = lazy(r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯+] ?(?=\S)")  # noqa: RUF001
+_PROMPT_BEGINS = frozenset("$#%+([\u276f")
 _BEGIN = lazy(
     r"^(?:[A-Za-z_]\w{0,80}=|(?:\S{0,200}/)?(?:python[\d.]*|sglang|docker|podman|nerdctl|nohup|exec|sudo|env|uv|srun|mpirun|"
     r"torchrun|numactl|bash|sh|ENTRYPOINT|CMD|command:|nsys|ray|timeout|kubectl|CUDA_VISIBLE_DEVICES|time|setsid|-)(?:\s|$))"
@@ -72,20 +73,24 @@ def collect(lines: Sequence[Line], paste: Paste) -> None:
             continue
         if line.record or line.time:
             continue
-        plain = _PROMPT.sub("", text.strip(), count=1)
-        variable = _SHELL_VARIABLE.match(plain)
+        plain = text.strip()
+        if plain[:1] in _PROMPT_BEGINS or "@" in plain[:80]:
+            plain = _PROMPT.sub("", plain, count=1)
+        variable = _SHELL_VARIABLE.match(plain) if "=" in plain[:90] else None
         if variable and not _SERVER.search(plain):
             dump.append((variable["name"], variable["value"], line.number))
             continue
         if dump:
             _variables(dump, paste)
             dump = []
-        if not plain or ("sglang" not in plain and "=" not in plain and not plain.endswith("\\")):
+        if not plain:
             continue
-        export = _EXPORT.match(plain)
+        export = _EXPORT.match(plain) if "=" in plain else None
         if export:
             for match in _ASSIGNMENT.finditer(export["rest"]):
                 _variable(match["name"], match["value"], line.number, paste)
+            continue
+        if not plain.endswith("\\") and "launch_server" not in plain and " serve" not in plain:
             continue
         if not _BEGIN.match(plain) and not _SERVER.search(plain):
             continue

@@ -39,37 +39,43 @@ def _table(*entries: tuple[str, str, str]) -> tuple[Prefix, ...]:
     return tuple(Prefix(lazy(pattern), style, name) for pattern, style, name in entries)
 
 
-BRACKET = _table(
+_SGLANG = (
+    rf"\[(?P<time>(?:\d{{4}}-\d\d-\d\d |\d\d-\d\d )?{_CLOCK})(?: (?P<rank>{RANKS}))?\](?: |$)",
+    "record",
+    "sglang",
+)
+BRACKET_DIGIT = _table(
     # SGLang: [2025-06-04 16:47:33 DP0 TP0], [05:03:03 TP0], [12-16 14:27:08]
-    (
-        rf"\[(?P<time>(?:\d{{4}}-\d\d-\d\d |\d\d-\d\d )?{_CLOCK})(?: (?P<rank>{RANKS}))?\](?: |$)",
-        "record",
-        "sglang",
-    ),
-    # torchrun and torch's own rank tag; elastic's [default0]:
-    (r"\[(?:rank|default|trainer|worker)_?(?P<rank>\d{1,5})\]:? ?", "channel", "rank"),
-    (rf"\[(?P<rank>{RANKS})\](?: |$)", "record", "sglang"),
-    (r"\[gpu(?:_id)?=(?P<rank>\d{1,4})\](?: |$)", "record", "sglang"),
+    _SGLANG,
     # Jenkins and others: [2025-11-15T02:43:02.702Z]
     (rf"\[(?P<time>{_STAMP})\] ?", "collector", "time"),
     # Ray's C++ parts: [2024-06-02 15:42:52,798 E 4479 4526] (raylet) file.cc:12:
     (rf"\[(?P<time>{_STAMP}) (?P<level>[DIWEFC]) \d+ \d+\] ?(?:\([\w -]+\) )?", "record", "cpp"),
-    # torch's C++ logger: [W1123 23:47:42.054312846 socket.cpp:207]
-    (r"\[(?P<level>[IWEF])(?P<time>\d{3,4} " + _CLOCK + r")(?: +\d+)? (?=[\w./-]+:\d+\])", "record", "glog"),
-    # the same before torch 2.2: [E ProcessGroupNCCL.cpp:474]
-    (r"\[(?P<level>[IWEF]) (?=[\w./-]+:\d+\])", "record", "glog"),
     # MPI: [1,3]<stderr>:
     (r"\[\d+,(?P<rank>\d+)\](?:<\w{1,10}>)?: ?", "channel", "mpi"),
+    # the kernel's log
+    (r"\[ {0,6}(?P<time>\d{1,9}\.\d{6})\](?= (?!\[)) ", "record", "kernel"),
+    # UCX: [1746690477.974497] [node206:611  :0]     ucp_context.c:1268 UCX  WARN
+    (r"\[(?P<time>\d{9,11}\.\d{1,9})\] +\[[^\]]{1,80}\] +", "record", "ucx"),
+    (rf"\[(?P<time>{_STAMP})\]\[[^\]]{{0,80}}\]\[{_LEVEL} ?\]:? ?", "record", "level"),
+)
+BRACKET_WORD = _table(
+    # torchrun and torch's own rank tag; elastic's [default0]:
+    (r"\[(?:rank|default|trainer|worker)_?(?P<rank>\d{1,5})\]:? ?", "channel", "rank"),
+    (rf"\[(?P<rank>{RANKS})\](?: |$)", "record", "sglang"),
+    # SGLang before 0.3
+    (r"\[gpu(?:_id)?=(?P<rank>\d{1,4})\](?: |$)", "record", "sglang"),
+    # torch's C++ logger: [W1123 23:47:42.054312846 socket.cpp:207]; before torch 2.2 [E ProcessGroupNCCL.cpp:474]
+    (
+        r"\[(?P<level>[IWEF])(?P<time>\d{3,4} " + _CLOCK + r")?(?: +\d+)? (?=[\w./-]+:\d+\])",
+        "record",
+        "glog",
+    ),
+    (rf"\[{_LEVEL}\](?: |$)", "record", "level"),
     # kubectl logs --prefix
     (r"\[(?P<channel>pod/[^\]\s]{1,200})\] ?", "channel", "pod"),
     (r"\[(?P<channel>[\w.-]{1,60})\] +\| ?", "channel", "compose"),
-    # kernel log
-    (r"\[ {0,6}(?P<time>\d{1,9}\.\d{6})\](?= (?!\[)) ", "record", "kernel"),
     (r"\[(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4})\] ", "record", "kernel"),
-    # UCX: [1746690477.974497] [node206:611  :0]     ucp_context.c:1268 UCX  WARN
-    (r"\[(?P<time>\d{9,11}\.\d{1,9})\] +\[[^\]]{1,80}\] +", "record", "ucx"),
-    (rf"\[{_LEVEL}\](?: |$)", "record", "level"),
-    (rf"\[(?P<time>{_STAMP})\]\[[^\]]{{0,80}}\]\[{_LEVEL} ?\]:? ?", "record", "level"),
 )
 
 PAREN = _table(
@@ -84,7 +90,7 @@ PAREN = _table(
 
 NCCL = (r"[\w.-]{1,100}:\d{1,9}:\d{1,9} \[\d{1,3}\] (?=\S)", "record", "nccl")  # host:pid:tid [0] NCCL WARN ...
 
-DIGIT = _table(
+DATE = _table(
     # Kubernetes CRI: 2025-08-08T23:14:50.21748708+08:00 stdout F
     (rf"(?P<time>{_STAMP}) (?:stdout|stderr) [FP](?: |$)", "collector", "cri"),
     # loguru: 2025-07-12 08:05:15.826 | ERROR    | stderr | ... and module:function:line - ...
@@ -107,6 +113,8 @@ DIGIT = _table(
         "level",
     ),
     (rf"(?P<time>{_STAMP})(?::? |\t|$)", "collector", "time"),
+)
+NUMBER = _table(
     NCCL,
     # BuildKit's summary of a failed step: 854.5 ninja: build stopped
     (r"(?P<time>\d{1,5}\.\d{1,4}) (?=[a-zA-Z*\[/#-])", "collector", "buildkit"),
@@ -162,6 +170,7 @@ LEVELS = {name: level for level, names in _NAMES.items() for word in names.split
 """Name of a level to one of D, I, W, E."""
 
 
+_DIGITS = frozenset("0123456789 ")
 _LEVEL_BEGINS = frozenset(name[:4] for name in LEVELS if len(name) > 3) | {"DEFA", "ALER", "EMER"}
 
 
@@ -169,9 +178,9 @@ def table(text: str) -> tuple[Prefix, ...]:
     """The wrappings that can stand at the beginning of this text; most lines are spared the patterns altogether."""
     first = text[:1]
     if first == "[":
-        return BRACKET
+        return BRACKET_DIGIT if text[1:2] in _DIGITS else BRACKET_WORD
     if "0" <= first <= "9":
-        return DIGIT
+        return DATE if text[4:5] in ("-", "/") else NUMBER
     if first == "(":
         return PAREN
     if first == "#":
