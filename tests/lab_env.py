@@ -28,6 +28,7 @@ from sgldoctor.probe.libraries import libraries
 from sgldoctor.probe.packages import packages
 from sgldoctor.probe.target import Target
 from sgldoctor.vocabulary import FACTS
+from tests.lab_texts import INIT, INIT_13
 
 PREFIX = "/opt/venv"
 PYTHON = "3.11"
@@ -38,33 +39,6 @@ CHECK = "_ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib"
 needs_gcc = pytest.mark.skipif(
     not shutil.which("gcc") or MACHINE not in {"x86_64", "aarch64"}, reason="no gcc to make shared objects with"
 )
-
-INIT = """
-def _preload_cuda_deps(lib_folder, lib_name, required=True): ...
-def _load_global_deps():
-    try:
-        ctypes.CDLL(global_deps_lib_path, mode=ctypes.RTLD_GLOBAL)
-        try:
-            if "libcudart.so" not in _maps:
-                return
-            _preload_cuda_deps("cuda_nvrtc", "libnvrtc.so.*[0-9]")
-            _preload_cuda_deps("nvjitlink", "libnvJitLink.so.*[0-9]")
-        except Exception:
-            pass
-    except OSError as err:
-        cuda_libs: dict[str, str] = {
-            "cublas": "libcublas.so.*[0-9]",
-            "cudnn": "libcudnn.so.*[0-9]",
-            "cuda_nvrtc": "libnvrtc.so.*[0-9]",
-            "cuda_runtime": "libcudart.so.*[0-9]",
-            "cusparselt": "libcusparseLt.so.*[0-9]",
-            "nccl": "libnccl.so.*[0-9]",
-            "nvshmem": "libnvshmem_host.so.*[0-9]",
-        }
-class SymInt: ...
-"""
-"""The part of ``torch/__init__.py`` that decides what is loaded first (torch 2.9.1, abridged to these lines)."""
-
 
 QUIET = (
     *(f"packages.{name}" for name in ("missing", "unpinned", "mixed_cuda", "damaged", "overlapping")),
@@ -206,6 +180,9 @@ def pins(sglang: str) -> dict[str, str]:
     for name in ("torch", "flashinfer-python"):
         lines = releases.companion(name, named[name]) or ()
         pairs += [pair for line in lines if (pair := satisfying(line)) and pair[0] not in named]
+    toolkit = dict(pair for pair in pairs if pair).get("cuda-toolkit")
+    if toolkit:
+        pairs += [(family, toolkit) for family in TOOLKIT]
     return {"sglang": sglang, **dict(pair for pair in pairs if pair)}
 
 
@@ -221,13 +198,26 @@ NVIDIA = {
     "nvidia-nvshmem": ("nvshmem", ["libnvshmem_host.so.3"], ["nvshmem_init"]),
 }
 
+TOOLKIT = {
+    # the wheels that lost their suffix with CUDA 13, and the extra of cuda-toolkit that brings them
+    "nvidia-cuda-runtime": "cudart",
+    "nvidia-cuda-nvrtc": "nvrtc",
+    "nvidia-cublas": "cublas",
+    "nvidia-nvjitlink": "nvjitlink",
+}
+
+
+def folder_of(family: str, cuda: str) -> str:
+    """Where a wheel keeps its libraries: from CUDA 13 on, the toolkit's share one folder."""
+    return f"nvidia/cu{cuda}/lib" if cuda != "12" and family in TOOLKIT else f"nvidia/{NVIDIA[family][0]}/lib"
+
 
 def nvidia_files(site: Path, family: str, cuda: str, *, functions: Sequence[str] = (), pad: int = 0) -> list[str]:
     """Make the libraries of one NVIDIA wheel; ``pad`` adds bytes, as another release would differ in size."""
-    folder, names, defined = NVIDIA[family]
+    _, names, defined = NVIDIA[family]
     made = []
     for name in names:
-        file = f"nvidia/{folder}/lib/{name.format(cuda=cuda)}"
+        file = f"{folder_of(family, cuda)}/{name.format(cuda=cuda)}"
         versions = "NVSHMEM { global: *; };" if family == "nvidia-nvshmem" else ""
         (site / file).unlink(missing_ok=True)
         shared_object(site / file, runpath="$ORIGIN", defines=functions or defined, versions=versions)
@@ -244,15 +234,14 @@ def torch_files(
     lib = site / "torch/lib"
     shutil.rmtree(site / "torch", ignore_errors=True)
     # torch writes DT_RPATH, not RUNPATH, and its libraries find each other beside themselves.
-    rpath = ":".join(["$ORIGIN", *(f"$ORIGIN/../../nvidia/{folder}/lib" for folder, _, _ in NVIDIA.values())])
+    label = re.fullmatch(r"\+cu(\d\d)\d", local)
+    major = label[1] if label and (site / f"nvidia/cu{label[1]}").exists() else "12"
+    folders = dict.fromkeys(folder_of(family, major) for family in NVIDIA)
+    rpath = ":".join(["$ORIGIN", *(f"$ORIGIN/../../{folder}" for folder in folders)])
 
     def wheel(family: str) -> list[Path]:
-        folder, names, _ = NVIDIA[family]
-        return [
-            found
-            for name in names[:1]
-            for found in (site / f"nvidia/{folder}/lib").glob(name.partition(".so")[0] + ".so.*")
-        ]
+        found = site / folder_of(family, major) / NVIDIA[family][1][0].format(cuda=major)
+        return [found] if found.exists() else []
 
     cudart = wheel("nvidia-cuda-runtime")
     driver = shared_object((stubs or site) / "libcuda.so.1", defines=["cuInit"])
@@ -275,7 +264,7 @@ def torch_files(
     shared_object(lib / "libtorch_global_deps.so", rpath=rpath, needed=cudart)
     shared_object(lib / "libcaffe2_nvrtc.so", rpath=rpath, needed=[driver, *wheel("nvidia-cuda-nvrtc")])
     shared_object(site / f"torch/_C.cpython-311-{MACHINE}-linux-gnu.so", rpath="$ORIGIN/lib", needed=[python])
-    (site / "torch/__init__.py").write_text(INIT)
+    (site / "torch/__init__.py").write_text(INIT if major == "12" else INIT_13)
     cuda_release = re.sub(r"\+cu(\d\d)(\d)", r"\1.\2", local)
     (site / "torch/version.py").write_text(
         f"__version__ = '{version}{local}'\ncuda: Optional[str] = '{cuda_release}'\nhip: Optional[str] = None\n"
@@ -320,25 +309,35 @@ def _template(sglang: str) -> tuple[Path, dict[str, str]]:
     (site.parents[2] / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion_info = {PYTHON}.7\n")
     files: dict[str, list[str]] = {}
     for name in versions:
-        match = re.fullmatch(r"(nvidia-.+)-cu(\d+)", name)
+        match = re.fullmatch(r"(nvidia-.+?)(?:-cu(\d+))?", name)
         if match and match[1] in NVIDIA:
-            files[name] = nvidia_files(site, match[1], match[2])
+            files[name] = nvidia_files(site, match[1], match[2] or "13")
     driver = root / f"usr/lib/{MACHINE}-linux-gnu"
-    files["torch"] = torch_files(site, version=versions["torch"], stubs=driver)
+    cuda = "13" if "cuda-toolkit" in versions else "12"
+    label = "+cu" + "".join(versions["cuda-toolkit"].split(".")[:2]) if cuda == "13" else "+cu128"
+    files["torch"] = torch_files(site, version=versions["torch"], local=label, stubs=driver)
     kernel = releases.kernel_pin(sglang)
     assert kernel is not None
-    files[kernel[0]] = kernel_files(site)
+    files[kernel[0]] = kernel_files(site, cuda=cuda)
     found = releases.release(sglang)
     assert found is not None
-    requires = {"sglang": found.pins, "torch": releases.companion("torch", versions["torch"]) or ()}
-    requires["torchaudio"] = (f"torch=={versions['torch']}",)
+    requires: dict[str, Sequence[str]] = {
+        "sglang": found.pins,
+        "torch": releases.companion("torch", versions["torch"]) or (),
+    }
+    requires[kernel[0]] = releases.load("sglang-releases.json")["kernels"]["==".join(kernel)]["requires_dist"]
+    if cuda == "13":
+        toolkit = versions["cuda-toolkit"]
+        requires["cuda-toolkit"] = [f"{name}=={toolkit}.*; extra == '{extra}'" for name, extra in TOOLKIT.items()]
+    else:
+        requires["torchaudio"] = (f"torch=={versions['torch']}",)
     for name, version in versions.items():
         distribution(site, name, version, requires.get(name, ()), files.get(name, ()))
     return root, versions
 
 
 def make_env(folder: Path, sglang: str = "0.5.8") -> Lab:
-    """A sound environment of a release whose torch is of CUDA 12, with the driver's libcuda in the system folder."""
+    """A sound environment of a release, with the CUDA of its torch and the driver's libcuda in the system folder."""
     template, _ = _template(sglang)
     root = folder / "root"
     shutil.copytree(template, root, copy_function=os.link, symlinks=True)
