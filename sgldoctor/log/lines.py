@@ -186,7 +186,7 @@ def peel(text: str, number: int) -> Line:
                 break
             text = bare
         for prefix in prefixes.table(text):
-            match = prefix.pattern.match(text)
+            match = prefix.pattern.match(text) if prefix.hint in text else None
             if match and (said := match.groupdict().get("level")) not in _NO_LEVEL and said not in prefixes.LEVELS:
                 match = None  # a word where the level should stand: another format
             if match:

@@ -102,11 +102,12 @@ def _table(run: list[tuple[str, str, int]], paste: Paste) -> None:
 
 
 def _listed(text: str, line: int, paste: Paste) -> None:
-    match = _FREEZE.match(text) or _CONDA.match(text) or _SATISFIED.match(text)
+    pattern = {"[conda]": _CONDA, "Require": _SATISFIED}.get(text[:7], _FREEZE)
+    match = None if text.startswith("==") else pattern.match(text)
     if match:
         paste.package(match["name"], match["version"], line)
         return
-    editable = _EDITABLE.match(text)
+    editable = _EDITABLE.match(text) if text.startswith("-e ") else None
     if editable:
         paste.note(editable["name"].lower(), line, editable=True) if editable["name"].lower() == "sglang" else None
         return
@@ -156,7 +157,7 @@ def _reported(key: str, value: str, line: int, paste: Paste) -> bool:
     if key == "os":
         paste.note("host", line, distribution=value[:120])
         return True
-    gpus = _GPU.match(key)
+    gpus = _GPU.match(key) if key.startswith("gpu ") else None
     if gpus:
         for index in gpus["indices"].split(","):
             if gpus["capability"]:

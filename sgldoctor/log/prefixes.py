@@ -18,11 +18,12 @@ from sgldoctor.log.lazy import lazy
 
 
 class Prefix(NamedTuple):
-    """One wrapping: its pattern, how it relates lines, and a name for signatures."""
+    """One wrapping: its pattern, how it relates lines, a name for signatures, a text that the line must hold."""
 
     pattern: re.Pattern[str]
     style: str
     name: str
+    hint: str
 
 
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
@@ -35,8 +36,24 @@ DATED = lazy(rf"\[?(?:{_STAMP}|rank\d)|\([\w.:<>-]{{0,80}} ?(?:rank=\d+ )?pid=")
 """A prefix that is unmistakable even behind blanks."""
 
 
+_HINTS = {
+    "cri": " std",
+    "loguru": "|",
+    "dash": " - ",
+    "vllm": "]",
+    "nccl": "] ",
+    "journal": ":",
+    "compose": "|",
+    "ray": "--",
+}
+
+
 def _table(*entries: tuple[str, str, str]) -> tuple[Prefix, ...]:
-    return tuple(Prefix(lazy(pattern), style, name) for pattern, style, name in entries)
+    """A table of (pattern, style, name)."""
+    return tuple(
+        Prefix(lazy(pattern), style, name, "" if style == "channel" and name == "ray" else _HINTS.get(name, ""))
+        for pattern, style, name in entries
+    )
 
 
 _SGLANG = (
