@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status (0 healthy, 1 problems, 2 usage or input, 3 could not be judged)."""
+    """Run the command line; returns the exit status (0 healthy, 1 problems, 2 usage or input, 3 unknown)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] in (["--version"], ["-V"]):
         from sgldoctor import __version__

@@ -21,7 +21,6 @@ from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import select
 
-
 INFERRED_FROM = 40
 """How many messages of a log are compared with what each release prints."""
 

@@ -145,7 +145,8 @@ FACTS: dict[str, dict[str, str]] = {
         "owner": "distribution of that file",
         "provider": "distribution that ships the library for the installed torch, or empty",
         "provider_state": "absent, file-gone, present (not on the path) or system",
-        "kind": "wheel, driver (libcuda, libnvidia-ml), system or cuda-major (a library of another CUDA major)",
+        "kind": "wheel, driver (libcuda, libnvidia-ml), no-gpu (the same, and no NVIDIA GPU is seen), system or cuda-major "
+        "(a library of another CUDA major)",
         "pin": "name==version of the provider",
         "essential": "True where torch or the kernel cannot load without it",
         "place": "where the wheels hold it though the loader does not look there, or empty",
@@ -254,6 +255,7 @@ FACTS: dict[str, dict[str, str]] = {
         "module": "open or proprietary, empty if not known",
         "nvml": "True where NVML could be initialised",
         "loaded": "True where the kernel module is loaded",
+        "hardware": "True where an NVIDIA GPU is on the PCI bus, None where that cannot be seen",
     },
     "cuda.init": {
         "code": "result of cuInit",

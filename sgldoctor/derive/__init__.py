@@ -1,7 +1,7 @@
 """Deriving: facts and knowledge to further facts. Pure: nothing here reads a machine.
 
-Each module has ``derive(facts) -> Facts``; the stages run in the order of :data:`STAGES`, each only where a fact that it
-needs is known, so that an examination imports what it uses and nothing more.
+Each module has ``derive(facts) -> Facts``; the stages run in the order of :data:`STAGES`, each only where a fact that
+it needs is known, so that an examination imports what it uses and nothing more.
 """
 
 from __future__ import annotations

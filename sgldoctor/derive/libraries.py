@@ -61,7 +61,8 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
 
 def _kind(library: str, row: Row, facts: Facts) -> str:
     if known_libraries.of_driver(library):
-        return "driver"
+        # A machine without a GPU lacks the driver too, and rightly: only where hardware is seen is that a fault.
+        return "driver" if facts.value("driver", "hardware") else "no-gpu"
     if not known_libraries.family(library) and not row.get("recorded_by") and not row.get("place"):
         return "system"
     match = CUDA_VERSIONED.fullmatch(library)

@@ -66,6 +66,7 @@ def _driver(target: Target) -> Row:
     """
     text = read(target, "/proc/driver/nvidia/version")
     row: Row = {"version": "", "cuda": "", "module": "", "nvml": None, "loaded": text is not None}
+    row["hardware"] = True if text else _hardware(target)
     if text:
         found = re.search(r"NVRM version:[^\n]{0,120}?\b(\d{3,4}(?:\.\d{1,4}){1,3})\b", text)
         row["version"] = found.group(1) if found else ""
@@ -73,6 +74,25 @@ def _driver(target: Target) -> Row:
     elif any(line.startswith("nvidia ") for line in (read(target, "/proc/modules") or "").splitlines()):
         row["loaded"] = True
     return row
+
+
+def _hardware(target: Target) -> bool | None:
+    """Whether an NVIDIA GPU is in the machine, by the PCI bus; None where that cannot be seen.
+
+    PCI vendor 10de is NVIDIA; class 03 are display and 3D controllers (a bridge or network card of NVIDIA is no GPU). WSL
+    shows the host's GPU as /dev/dxg and not on the bus.
+    """
+    if exists(target, "/dev/dxg"):
+        return True
+    devices = names(target, "/sys/bus/pci/devices")
+    if devices is None:
+        return None
+    for name in devices:
+        folder = f"/sys/bus/pci/devices/{name}"
+        vendor, kind = read(target, f"{folder}/vendor") or "", read(target, f"{folder}/class") or ""
+        if vendor.strip().lower() == "0x10de" and kind.strip().lower().startswith("0x03"):
+            return True
+    return False
 
 
 def _traces(target: Target) -> bool:

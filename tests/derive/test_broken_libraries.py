@@ -41,7 +41,7 @@ def test_no_driver_is_one_row_and_no_other_fault(lab: Lab) -> None:
     (lab.root / f"usr/lib/{MACHINE}-linux-gnu/libcuda.so.1").unlink()
     facts = lab.facts()
     (row,) = facts.rows("libraries.unresolved")
-    assert (row["library"], row["kind"], row["pin"]) == ("libcuda.so.1", "driver", "")
+    assert (row["library"], row["kind"], row["pin"]) == ("libcuda.so.1", "no-gpu", "")
     assert row["essential"]
     assert row["owner"] == "sgl-kernel"
     assert troubles(facts, "libraries.unresolved") == {}

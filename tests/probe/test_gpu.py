@@ -60,7 +60,8 @@ def because(facts: Facts, what: str) -> str:
 def test_a_folder_is_not_asked_but_its_proc_is_read(tmp_path: Path) -> None:
     root = lay(tmp_path, {"/proc/driver/nvidia/version": OPEN})
     facts = gpus(target(root))
-    assert facts.one("driver") == {"version": "580.159.04", "cuda": "", "module": "open", "nvml": None, "loaded": True}
+    driver = {"version": "580.159.04", "cuda": "", "module": "open", "nvml": None, "loaded": True, "hardware": True}
+    assert facts.one("driver") == driver
     assert "not this machine" in because(facts, "gpus")
     assert not facts.known("gpus")
 
@@ -69,6 +70,23 @@ def test_proprietary_module(tmp_path: Path) -> None:
     root = lay(tmp_path, {"/proc/driver/nvidia/version": CLOSED})
     driver = gpus(target(root)).one("driver")
     assert (driver["version"], driver["module"]) == ("550.54.15", "proprietary")
+
+
+PCI = "/sys/bus/pci/devices/0000:00:06.0"
+
+
+@pytest.mark.parametrize(
+    ("files", "hardware"),
+    [
+        ({f"{PCI}/vendor": "0x10de\n", f"{PCI}/class": "0x030200\n"}, True),
+        ({f"{PCI}/vendor": "0x10de\n", f"{PCI}/class": "0x068000\n"}, False),  # an NVSwitch is no GPU
+        ({f"{PCI}/vendor": "0x1af4\n", f"{PCI}/class": "0x030000\n"}, False),
+        ({"/dev/dxg": ""}, True),
+        ({}, None),
+    ],
+)
+def test_hardware_is_seen_without_a_driver(tmp_path: Path, files: dict[str, str], hardware: bool | None) -> None:
+    assert gpus(target(lay(tmp_path, files))).value("driver", "hardware") is hardware
 
 
 def test_module_without_its_proc_file(tmp_path: Path) -> None:
