@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from sgldoctor.facts import Facts
 from sgldoctor.probe.gpu import gpus, proc_gpus
 from tests.probe.machine import lay, library, needs_gcc, target
