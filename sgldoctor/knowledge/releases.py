@@ -45,6 +45,7 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
+@lru_cache(maxsize=4096)
 def normalise(name: str) -> str:
     """The name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()

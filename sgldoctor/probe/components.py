@@ -6,7 +6,7 @@ import os
 import re
 
 from sgldoctor.facts import Row
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
 
 PARTS = {
@@ -46,10 +46,10 @@ def _part(target: Target, installed: list[Row], name: str, pattern: str, module:
         return _row(name, first["name"], first["version"], " ".join(variants))
     for site in target.sites if module else ():
         for path in (f"{site}/{module}/__init__.py", f"{site}/{module}.py"):
-            if tree.is_file(target.root, path):
+            if rooted.is_file(target.root, path):
                 return _row(name, os.path.dirname(path) if path.endswith("__init__.py") else path)
     home = target.environ.get("NVSHMEM_HOME") or target.environ.get("NVSHMEM_DIR") if name == "nvshmem" else ""
-    if home and tree.is_folder(target.root, home):
+    if home and rooted.is_folder(target.root, home):
         return _row(name, home)
     return _row(name, "")
 
@@ -58,7 +58,7 @@ def _gdrcopy(target: Target) -> Row:
     """GDRCopy: its library, in the loader's usual places, and the version in the library's file name."""
     asked = [folder for folder in target.environ.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
     for folder in (*asked, *LIBRARY_FOLDERS, "/opt/gdrcopy/lib"):
-        hits = [entry for entry in tree.names(target.root, folder) if entry.startswith("libgdrapi.so")]
+        hits = [entry for entry in rooted.names(target.root, folder) if entry.startswith("libgdrapi.so")]
         if hits:
             longest = max(hits, key=len)
             return _row("gdrcopy", f"{folder}/{hits[0]}", longest[len("libgdrapi.so.") :])

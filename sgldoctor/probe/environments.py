@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from sgldoctor.errors import InputError
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
 
 SECONDS = 10.0
@@ -67,7 +67,7 @@ def _variables_of(root: str) -> dict[str, str]:
     parts = root.strip("/").split("/")
     if len(parts) != 3 or parts[0] != "proc" or parts[2] != "root" or not parts[1].isdigit():
         return {}
-    data = tree.read("/", f"/proc/{parts[1]}/environ") or b""
+    data = rooted.read("/", f"/proc/{parts[1]}/environ") or b""
     pairs = (item.partition(b"=") for item in data.split(b"\0") if b"=" in item)
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, _, value in pairs}
 
@@ -78,7 +78,7 @@ def _choose(python: str | None, venv: str | None, root: str, variables: Mapping[
         return f"--python {python}", _of_interpreter(path, root, f"--python {python}")
     if venv:
         folder = _inside(venv, root)
-        if not tree.is_folder(root, folder):
+        if not rooted.is_folder(root, folder):
             raise InputError(f"--venv {venv}: no such folder")
         layout = _of_folder(folder, root)
         if layout is None:
@@ -112,15 +112,15 @@ def _inside(path: str, root: str) -> str:
 def _named(python: str, root: str, variables: Mapping[str, str]) -> str:
     if "/" in python or (os.sep != "/" and os.sep in python):
         path = _inside(python, root)
-        if tree.is_folder(root, path):
+        if rooted.is_folder(root, path):
             raise InputError(f"--python {python}: a folder; name its interpreter, or use --venv")
-        if not tree.is_file(root, path):
+        if not rooted.is_file(root, path):
             link = os.path.islink(path if root == "/" else os.path.join(root, path.lstrip("/")))
             raise InputError(f"--python {python}: " + ("a link to a file that is gone" if link else "no such file"))
         return path
     for folder in _path_folders(root, variables):
         path = os.path.join(folder, python)
-        if tree.is_file(root, path):
+        if rooted.is_file(root, path):
             return path
     raise InputError(f"--python {python}: not found on PATH")
 
@@ -146,7 +146,7 @@ def _candidates(root: str, variables: Mapping[str, str]) -> Iterator[str]:
     for folder in _path_folders(root, variables):
         for name in ("python3", "python"):
             path = os.path.join(folder, name)
-            if not tree.is_file(root, path):
+            if not rooted.is_file(root, path):
                 continue
             if own and os.path.realpath(folder) == os.path.realpath(own) and not _serves_models(own, root):
                 later.append(path)
@@ -166,13 +166,13 @@ def _folders_of_image(root: str) -> list[str]:
     for _ in range(3):
         below = []
         for parent in level:
-            for name in tree.names(root, parent or "/"):
+            for name in rooted.names(root, parent or "/"):
                 folder = f"{parent}/{name}"
                 if folder in {"/proc", "/sys", "/dev"}:
                     continue
-                if tree.is_file(root, folder + "/pyvenv.cfg") or tree.is_folder(root, folder + "/conda-meta"):
+                if rooted.is_file(root, folder + "/pyvenv.cfg") or rooted.is_folder(root, folder + "/conda-meta"):
                     found.append(folder)
-                elif tree.is_folder(root, folder):
+                elif rooted.is_folder(root, folder):
                     below.append(folder)
         level = below[:2000]
     return [folder for folder in found if _of_folder(folder, root) is not None]
@@ -181,25 +181,25 @@ def _folders_of_image(root: str) -> list[str]:
 def _serves_models(folder: str, root: str) -> bool:
     layout = _of_folder(os.path.dirname(folder), root)
     return layout is not None and any(
-        tree.is_folder(root, f"{site}/{name}") for site in layout.sites for name in ("sglang", "torch")
+        rooted.is_folder(root, f"{site}/{name}") for site in layout.sites for name in ("sglang", "torch")
     )
 
 
 def _of_interpreter(path: str, root: str, label: str) -> Layout:
     prefix = os.path.dirname(os.path.dirname(path))
     for folder in (prefix, os.path.dirname(path)):
-        if tree.is_file(root, folder + "/pyvenv.cfg") or tree.is_folder(root, folder + "/conda-meta"):
+        if rooted.is_file(root, folder + "/pyvenv.cfg") or rooted.is_folder(root, folder + "/conda-meta"):
             found = _of_folder(folder, root)
             if found is None:
                 raise InputError(f"{label}: the environment {folder} is broken: it has no lib/python3.x/site-packages")
             return found._replace(python=path)
-    real = tree.real(root, path)
+    real = rooted.real(root, path)
     name = os.path.basename(real)
     minor = name[len("python") :] if name.startswith("python3.") else ""
     base = os.path.dirname(os.path.dirname(real))
-    if minor and tree.is_file(root, f"{base}/lib/python{minor}/os.py"):
+    if minor and rooted.is_file(root, f"{base}/lib/python{minor}/os.py"):
         return Layout(path, base, _base_sites(base, minor, root), minor, "system")
-    if base.startswith("/") and tree.is_folder(root, base + "/conda-meta"):
+    if base.startswith("/") and rooted.is_folder(root, base + "/conda-meta"):
         found = _of_folder(base, root)
         if found is not None:
             return found._replace(python=path)
@@ -237,11 +237,11 @@ def _ask(path: str, label: str) -> Layout:
 def _of_folder(folder: str, root: str) -> Layout | None:
     """The virtual or conda environment in a folder, or None where it is none."""
     folder = os.path.normpath(folder) if folder.startswith("/") else folder
-    if not folder.startswith("/") or not tree.is_folder(root, folder):
+    if not folder.startswith("/") or not rooted.is_folder(root, folder):
         return None
-    settings = _settings(tree.text(root, folder + "/pyvenv.cfg"))
-    minors = [name[len("python") :] for name in tree.names(root, folder + "/lib") if name.startswith("python3.")]
-    conda = tree.is_folder(root, folder + "/conda-meta")
+    settings = _settings(rooted.text(root, folder + "/pyvenv.cfg"))
+    minors = [name[len("python") :] for name in rooted.names(root, folder + "/lib") if name.startswith("python3.")]
+    conda = rooted.is_folder(root, folder + "/conda-meta")
     version = _full_version(settings) or (_conda_version(folder, root) if conda else "")
     minor = ".".join(version.split(".")[:2])
     if minor not in minors:
@@ -251,7 +251,7 @@ def _of_folder(folder: str, root: str) -> Layout | None:
     sites: list[str] = []
     for lib in ("lib", "lib64"):
         site = f"{folder}/{lib}/python{minor}/site-packages"
-        if tree.is_folder(root, site) and tree.resolve(root, site) not in {tree.resolve(root, s) for s in sites}:
+        if rooted.is_folder(root, site) and rooted.resolve(root, site) not in {rooted.resolve(root, s) for s in sites}:
             sites.append(site)
     if not sites:
         return None
@@ -260,7 +260,7 @@ def _of_folder(folder: str, root: str) -> Layout | None:
     python, note = "", ""
     for name in ("python", "python3", f"python{minor}"):
         path = f"{folder}/bin/{name}"
-        if tree.is_file(root, path):
+        if rooted.is_file(root, path):
             python = path
             break
         host = path if root == "/" else os.path.join(root, path.lstrip("/"))
@@ -282,7 +282,7 @@ def _full_version(settings: Mapping[str, str]) -> str:
 
 
 def _conda_version(folder: str, root: str) -> str:
-    for name in tree.names(root, folder + "/conda-meta"):
+    for name in rooted.names(root, folder + "/conda-meta"):
         if name.startswith("python-3.") and name.endswith(".json"):
             return name.split("-")[1]
     return ""
@@ -302,8 +302,8 @@ def _base_sites(prefix: str, minor: str, root: str) -> tuple[str, ...]:
         ]
     seen: dict[str, str] = {}
     for folder in folders:
-        if tree.is_folder(root, folder):
-            seen.setdefault(tree.resolve(root, folder), folder)
+        if rooted.is_folder(root, folder):
+            seen.setdefault(rooted.resolve(root, folder), folder)
     return tuple(seen.values())
 
 
@@ -314,7 +314,7 @@ def _with_user_site(root: str, layout: Layout, variables: Mapping[str, str]) -> 
         return layout.sites
     minor = ".".join(layout.version.split(".")[:2])
     site = f"{home}/lib/python{minor}/site-packages"
-    if tree.is_folder(root, site) and site not in layout.sites:
+    if rooted.is_folder(root, site) and site not in layout.sites:
         return (site, *layout.sites)
     return layout.sites
 
@@ -323,15 +323,15 @@ def _with_path_files(root: str, sites: tuple[str, ...]) -> tuple[str, ...]:
     """The sites and the folders that their .pth files add; lines that run code are left alone."""
     result = list(sites)
     for site in sites:
-        for name in tree.names(root, site):
+        for name in rooted.names(root, site):
             if not name.endswith(".pth") or name.startswith("."):
                 continue
-            for line in (tree.text(root, f"{site}/{name}", 65536) or "").splitlines()[:200]:
+            for line in (rooted.text(root, f"{site}/{name}", 65536) or "").splitlines()[:200]:
                 line = line.strip()
                 if not line or line.startswith(("#", "import ", "import\t")):
                     continue
                 folder = os.path.normpath(os.path.join(site, line))
-                if folder not in result and tree.is_folder(root, folder):
+                if folder not in result and rooted.is_folder(root, folder):
                     result.append(folder)
     return tuple(result)
 
@@ -342,6 +342,6 @@ def _python_path(root: str, variables: Mapping[str, str], sites: tuple[str, ...]
     for folder in variables.get("PYTHONPATH", "").split(os.pathsep):
         if not folder.startswith("/") or folder in sites or folder in folders:
             continue
-        if any(name.endswith((".dist-info", ".egg-info")) for name in tree.names(root, folder)):
+        if any(name.endswith((".dist-info", ".egg-info")) for name in rooted.names(root, folder)):
             folders.append(folder)
     return folders

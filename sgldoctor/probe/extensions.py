@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.loader import Node, Process
 from sgldoctor.probe.target import Target
 
@@ -42,7 +42,7 @@ class Torch(NamedTuple):
 
 def site_of_torch(target: Target) -> str:
     """The site folder from which torch is imported, ``""`` if there is no torch with libraries."""
-    return next((site for site in target.sites if tree.is_folder(target.root, f"{site}/torch/lib")), "")
+    return next((site for site in target.sites if rooted.is_folder(target.root, f"{site}/torch/lib")), "")
 
 
 def extensions(target: Target) -> list[str]:
@@ -50,13 +50,13 @@ def extensions(target: Target) -> list[str]:
     found: list[str] = []
     seen: set[str] = set()
     for site in target.sites:
-        entries = tree.names(target.root, site)
+        entries = rooted.names(target.root, site)
         for name, files, depth in EXTENSIONS:
             for entry in entries:
                 if entry in seen or re.fullmatch(name, entry) is None:
                     continue
                 path = f"{site}/{entry}"
-                if not tree.is_folder(target.root, path):
+                if not rooted.is_folder(target.root, path):
                     if entry.endswith(".so"):
                         found.append(path)
                     continue
@@ -67,7 +67,7 @@ def extensions(target: Target) -> list[str]:
 
 def _objects(root: str, folder: str, files: re.Pattern[str], depth: int) -> list[str]:
     found, folders = [], []
-    for name in tree.names(root, folder):
+    for name in rooted.names(root, folder):
         if files.fullmatch(name):
             found.append(f"{folder}/{name}")
         elif depth > 1 and "." not in name:
@@ -85,9 +85,9 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
     """
     site = site_of_torch(target)
     library = f"{site}/torch/lib/libtorch_global_deps.so"
-    first, then = _preloads(tree.text(target.root, f"{site}/torch/__init__.py", 1 << 19) or "")
+    first, then = _preloads(rooted.text(target.root, f"{site}/torch/__init__.py", 1 << 19) or "")
     shared: list[Node] = []
-    if tree.is_file(target.root, library):
+    if rooted.is_file(target.root, library):
         scope = process.load(library)
         if process.missing:
             # torch then loads its wheels by hand, one by one, and tries again.
@@ -110,7 +110,7 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
             # torch goes on whatever happens to these.
             process.missing, process.corrupt, process.versions = held
     own: list[Node] = []
-    for name in tree.names(target.root, f"{site}/torch"):
+    for name in rooted.names(target.root, f"{site}/torch"):
         if re.fullmatch(r"_C\.[\w.-]*so", name):
             own += process.load(f"{site}/torch/{name}")
     return Torch(site, shared, own, not (process.missing or process.corrupt or process.versions))
@@ -139,7 +139,7 @@ def _preload(process: Process, target: Target, folder: str, pattern: str, cuda: 
     places = [f"nvidia/{folder}/lib", *([f"nvidia/cu{major}/lib"] if major else []), f"{folder}/lib"]
     for site in target.sites:
         for place in places:
-            for entry in tree.names(target.root, f"{site}/{place}"):
+            for entry in rooted.names(target.root, f"{site}/{place}"):
                 if name.fullmatch(entry):
                     return process.load(f"{site}/{place}/{entry}")
     return []

@@ -12,7 +12,7 @@ import time
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.libraries import of_driver
-from sgldoctor.probe import symbols, tree
+from sgldoctor.probe import rooted, symbols
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
 from sgldoctor.probe.loader import Node, Process
@@ -54,7 +54,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     process = Process(target.root, machine, target.environ.get("LD_LIBRARY_PATH", ""))
     owners = Owners(target)
     found = Findings()
-    process.start(tree.real(target.root, target.python) if target.python else "")
+    process.start(rooted.real(target.root, target.python) if target.python else "")
     preloaded: list[Node] = []
     for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
         if path.startswith("/"):
@@ -62,7 +62,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     process.forget()
     torch = import_torch(process, target, str(facts.value("torch", "cuda") or ""))
     _take(process, target, owners, found, "torch")
-    for name in tree.names(target.root, f"{torch.site}/torch/lib"):
+    for name in rooted.names(target.root, f"{torch.site}/torch/lib"):
         if name.endswith(".so"):
             process.load(f"{torch.site}/torch/lib/{name}")
     _take(process, target, owners, found, "torch, later")
@@ -208,7 +208,9 @@ def _damaged(process: Process, target: Target, facts: Facts, owners: Owners, fou
     """Files whose size is not that of RECORD and that nothing names (cuDNN opens its parts by itself)."""
     for row in facts.rows("record.damaged"):
         for file in row["files"]:
-            path = next((f"{site}/{file}" for site in target.sites if tree.is_file(target.root, f"{site}/{file}")), "")
+            path = next(
+                (f"{site}/{file}" for site in target.sites if rooted.is_file(target.root, f"{site}/{file}")), ""
+            )
             elf = process.elf(path) if path else None
             if isinstance(elf, BadElf):
                 _corrupt(target, owners, found, path, str(elf), "")
@@ -221,7 +223,7 @@ def _sited(target: Target, owners: Owners, row: Row) -> Row:
     places: list[str] = []
     siblings: set[str] = set()
     for folder in wheel_folders(target):
-        for name in tree.names(target.root, folder):
+        for name in rooted.names(target.root, folder):
             if name == library:
                 places.append(f"{folder}/{name}")
             elif name.startswith(stem + ".so.") and re.fullmatch(r"\d+", name[len(stem) + 4 :]):
@@ -240,5 +242,5 @@ def wheel_folders(target: Target) -> list[str]:
     folders = []
     for site in target.sites:
         folders.append(f"{site}/torch/lib")
-        folders += [f"{site}/nvidia/{name}/lib" for name in tree.names(target.root, f"{site}/nvidia")]
-    return [folder for folder in folders if tree.is_folder(target.root, folder)]
+        folders += [f"{site}/nvidia/{name}/lib" for name in rooted.names(target.root, f"{site}/nvidia")]
+    return [folder for folder in folders if rooted.is_folder(target.root, folder)]

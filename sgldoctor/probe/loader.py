@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.elf import BadElf, Elf
 
 TRIPLETS = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
@@ -31,7 +31,7 @@ class Node:
 
 def read_cache(root: str, machine: str) -> dict[str, list[str]]:
     """``/etc/ld.so.cache`` of the target: SONAME to files, best first; empty where it is absent or damaged."""
-    data = tree.read(root, "/etc/ld.so.cache", 16 << 20) or b""
+    data = rooted.read(root, "/etc/ld.so.cache", 16 << 20) or b""
     base = data.find(b"glibc-ld.so.cache1.1")
     found: dict[str, list[str]] = {}
     if base < 0:
@@ -70,7 +70,7 @@ class Process:
 
     def elf(self, path: str) -> Elf | BadElf:
         """The file at ``path``, read once whatever its names."""
-        host = tree.resolve(self.root, path)
+        host = rooted.resolve(self.root, path)
         found = self.files.get(host)
         if found is None:
             try:
@@ -86,8 +86,8 @@ class Process:
         """Whether ``folder`` holds ``name``; each folder is listed once. A dangling link is no file."""
         names = self.folders.get(folder)
         if names is None:
-            names = self.folders[folder] = frozenset(tree.names(self.root, folder))
-        return name in names and tree.size(self.root, f"{folder}/{name}") is not None
+            names = self.folders[folder] = frozenset(rooted.names(self.root, folder))
+        return name in names and rooted.size(self.root, f"{folder}/{name}") is not None
 
     def expand(self, node: Node, entries: tuple[str, ...] | None) -> list[str]:
         """RPATH or RUNPATH with ``$ORIGIN`` and ``$LIB`` filled in.
@@ -108,7 +108,7 @@ class Process:
     def search(self, name: str, node: Node) -> tuple[str, str] | None:
         """``(path, way)`` of the file that the loader would open for ``name`` wanted by ``node``, if it finds one."""
         if "/" in name:
-            return (name, "path") if tree.is_file(self.root, name) else None
+            return (name, "path") if rooted.is_file(self.root, name) else None
         ways: list[tuple[str, list[str]]] = []
         if node.elf.runpath is None:
             chain: list[str] = []
@@ -127,7 +127,7 @@ class Process:
                 if self.has(folder, name):
                     return f"{folder}/{name}", way
         for path in self.cache.get(name, ()):
-            if tree.is_file(self.root, path):
+            if rooted.is_file(self.root, path):
                 return path, "ld.so.cache"
         for folder in self.defaults:
             if self.has(folder, name):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from sgldoctor.probe import tree
-from sgldoctor.probe.packages import normalise
+from sgldoctor.knowledge.releases import normalise
+from sgldoctor.probe import rooted
 from sgldoctor.probe.record import CHECKED, LIMIT
 from sgldoctor.probe.target import Target
 
@@ -29,14 +29,14 @@ class Owners:
         root = self.target.root
         found = []
         for site in self.target.sites:
-            for entry in tree.names(root, site):
+            for entry in rooted.names(root, site):
                 if not entry.endswith(".dist-info"):
                     continue
                 name = normalise(re.split(r"-\d", entry[: -len(".dist-info")], maxsplit=1)[0])
                 if bool(CHECKED.fullmatch(name)) is native:
                     path = f"{site}/{entry}"
-                    data = tree.read(root, path + "/RECORD", LIMIT) or b""
-                    found.append((-tree.modified(root, path), name, site, data))
+                    data = rooted.read(root, path + "/RECORD", LIMIT) or b""
+                    found.append((-rooted.modified(root, path), name, site, data))
         found.sort(key=lambda item: item[:3])
         return [(name, site, data) for _, name, site, data in found]
 
@@ -67,6 +67,6 @@ class Owners:
             match = wanted.search(data) if b".so" in data else None
             if match:
                 path = f"{site}/{match[1].decode('utf-8', 'replace')}"
-                if tree.is_file(self.target.root, path):
+                if rooted.is_file(self.target.root, path):
                     return path
         return ""

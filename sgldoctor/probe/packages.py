@@ -8,7 +8,8 @@ import time
 from functools import lru_cache
 
 from sgldoctor.facts import Facts, Row
-from sgldoctor.probe import record, tree
+from sgldoctor.knowledge.releases import normalise
+from sgldoctor.probe import record, rooted
 from sgldoctor.probe.components import components
 from sgldoctor.probe.target import Target
 
@@ -26,12 +27,6 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 @lru_cache(maxsize=4096)
-def normalise(name: str) -> str:
-    """The name as PEP 503 compares it: ``Flashinfer_Python`` is ``flashinfer-python``."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-@lru_cache(maxsize=4096)
 def is_core(name: str) -> bool:
     """Whether a (normalised) distribution is part of what SGLang stands on, as opposed to an ordinary dependency."""
     return CORE.fullmatch(name) is not None
@@ -46,7 +41,7 @@ def packages(target: Target) -> Facts:
     start = time.perf_counter()
     facts = Facts()
     facts.put("python", _python(target), "probe")
-    if not any(tree.is_folder(target.root, site) for site in target.sites):
+    if not any(rooted.is_folder(target.root, site) for site in target.sites):
         because = f"no site-packages folder in {target.prefix or 'the environment'}"
         facts.put_unknown("packages", because, essential=True)
         return facts
@@ -67,17 +62,17 @@ def packages(target: Target) -> Facts:
 def _python(target: Target) -> Row:
     root = target.root
     minor = ".".join(target.version.split(".")[:2])
-    base = tree.real(root, target.python) if target.python else ""
+    base = rooted.real(root, target.python) if target.python else ""
     marker = f"{os.path.dirname(os.path.dirname(base))}/lib/python{minor}/EXTERNALLY-MANAGED"
-    managed = target.kind == "system" and bool(base) and tree.is_file(root, marker)
-    first = next((site for site in target.sites if tree.is_folder(root, site)), "")
+    managed = target.kind == "system" and bool(base) and rooted.is_file(root, marker)
+    first = next((site for site in target.sites if rooted.is_folder(root, site)), "")
     return {
         "version": target.version,
         "executable": target.python,
         "prefix": target.prefix,
         "kind": target.kind,
         "externally_managed": managed,
-        "writable": bool(first) and os.access(tree.resolve(root, first), os.W_OK),
+        "writable": bool(first) and os.access(rooted.resolve(root, first), os.W_OK),
         "chosen": target.chosen,
         "machine": machine_of(target),
     }
@@ -85,7 +80,7 @@ def _python(target: Target) -> Row:
 
 def machine_of(target: Target) -> str:
     """``x86_64`` or ``aarch64``, from the interpreter's own ELF header, so that a foreign image is judged as itself."""
-    head = tree.read(target.root, target.python, 20) if target.python else None
+    head = rooted.read(target.root, target.python, 20) if target.python else None
     if head and len(head) == 20 and head[:4] == b"\x7fELF":
         known = {62: "x86_64", 183: "aarch64"}.get(int.from_bytes(head[18:20], "little"))
         if known:
@@ -98,7 +93,7 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
     found: list[Row] = []
     leftovers: list[Row] = []
     for site in target.sites:
-        for entry in tree.names(target.root, site):
+        for entry in rooted.names(target.root, site):
             path = f"{site}/{entry}"
             if entry.startswith("~"):
                 leftovers.append(_leftover(entry.lstrip("~"), path, "left behind by an interrupted pip"))
@@ -111,7 +106,7 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
                     found.append(row)
             elif entry == "EGG-INFO" or entry.endswith(".egg-info"):
                 # EGG-INFO: the site is itself an unpacked egg, named by a .pth file (``setup.py install`` of DeepEP).
-                folder = tree.is_folder(target.root, path)
+                folder = rooted.is_folder(target.root, path)
                 row = _distribution(target, site, path, "PKG-INFO" if folder else "")
                 if row is not None:
                     found.append(row)
@@ -126,10 +121,10 @@ def _leftover(name: str, path: str, problem: str) -> Row:
 
 
 def _egg_link(target: Target, site: str, path: str) -> list[Row]:
-    lines = (tree.text(target.root, path, 4096) or "").splitlines()
+    lines = (rooted.text(target.root, path, 4096) or "").splitlines()
     folder = lines[0].strip() if lines else ""
     rows = []
-    for entry in tree.names(target.root, folder) if folder.startswith("/") else []:
+    for entry in rooted.names(target.root, folder) if folder.startswith("/") else []:
         if entry.endswith(".egg-info"):
             row = _distribution(target, site, f"{folder}/{entry}", "PKG-INFO")
             if row is not None:
@@ -139,7 +134,7 @@ def _egg_link(target: Target, site: str, path: str) -> list[Row]:
 
 def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | None:
     """One distribution, or None where its metadata cannot be read or names nothing."""
-    data = tree.read(target.root, f"{path}/{metadata}" if metadata else path, HEADER)
+    data = rooted.read(target.root, f"{path}/{metadata}" if metadata else path, HEADER)
     if not data:
         return None
     end = data.find(b"\n\n")
@@ -159,15 +154,15 @@ def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | 
         "name": name,
         "version": version,
         "location": site,
-        "installer": (tree.text(target.root, f"{path}/INSTALLER", 64) or "").strip()[:32],
+        "installer": (rooted.text(target.root, f"{path}/INSTALLER", 64) or "").strip()[:32],
         "editable": False,
         "direct_url": "",
         "requires": requires,
         "requires_python": python,
         "_path": path,
-        "_installed": tree.modified(target.root, path),
+        "_installed": rooted.modified(target.root, path),
     }
-    origin = tree.text(target.root, f"{path}/direct_url.json", 65536)
+    origin = rooted.text(target.root, f"{path}/direct_url.json", 65536)
     if origin is not None:
         row["direct_url"], row["editable"] = _origin(origin)
     return row
@@ -228,7 +223,7 @@ def _torch(target: Target, facts: Facts, installed: list[Row]) -> None:
     """Facts ``torch`` and the raw ``kernel.folder`` and ``flashinfer.check``, from files of these packages."""
     by_name = {row["name"]: row for row in installed}
     for site in target.sites:
-        text = tree.text(target.root, f"{site}/torch/version.py", 65536)
+        text = rooted.text(target.root, f"{site}/torch/version.py", 65536)
         if text is not None or ("torch" in by_name and by_name["torch"]["location"] == site):
             built = torch_build(text or "", by_name.get("torch", {}).get("version", ""))
             wanted = _exact(by_name.get("sglang", {}).get("requires", []), "torch")
@@ -236,12 +231,12 @@ def _torch(target: Target, facts: Facts, installed: list[Row]) -> None:
             break
     for site in target.sites:
         folder = f"{site}/sgl_kernel"
-        if tree.is_folder(target.root, folder):
-            whole = tree.is_file(target.root, folder + "/__init__.py")
+        if rooted.is_folder(target.root, folder):
+            whole = rooted.is_file(target.root, folder + "/__init__.py")
             facts.put("kernel.folder", {"path": folder, "importable": whole}, "probe")
             break
     for site in target.sites:
-        text = tree.text(target.root, f"{site}/flashinfer/jit/env.py", 262144)
+        text = rooted.text(target.root, f"{site}/flashinfer/jit/env.py", 262144)
         if text is not None:
             facts.put("flashinfer.check", {"raises": "Ignoring incompatible flashinfer" not in text}, "probe")
             break

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from sgldoctor.facts import Facts, Row
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
 
 CHECKED = re.compile(
@@ -65,14 +65,14 @@ def records(target: Target, installed: list[Row]) -> Facts:
     for row in installed:
         if not CHECKED.fullmatch(row["name"]):
             continue
-        data = tree.read(target.root, row["_path"] + "/RECORD", LIMIT)
+        data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT)
         for entry in entries(data) if data else ():
             path = os.path.normpath(os.path.join(row["location"], entry.path))
             written.setdefault(path, []).append((row, entry.size))
     damaged: dict[str, list[Row]] = {}
     shared: dict[tuple[str, str], list[str]] = {}
     for path, owners in written.items():
-        real = tree.size(target.root, path)
+        real = rooted.size(target.root, path)
         names = sorted({row["name"] for row, _ in owners})
         for position, first in enumerate(names):
             for second in names[position + 1 :]:
@@ -116,7 +116,7 @@ def _pair(target: Target, installed: list[Row], first: str, second: str, objects
         paths: set[str] = set()
         for row in installed:
             if row["name"] == name:
-                data = tree.read(target.root, row["_path"] + "/RECORD", LIMIT) or b""
+                data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT) or b""
                 paths.update(
                     os.path.normpath(os.path.join(row["location"], entry.path))
                     for entry in entries(data, everything=True)

@@ -1,11 +1,13 @@
 """Files of the target: a root that is not ``/`` has links of its own, which must not lead out of it.
 
-Every path taken here is as the target sees it. On a live machine (root ``/``) this adds nothing to the plain calls.
+Every path taken here is as the target sees it. On a live machine (root ``/``) a path goes to the kernel as it is, which
+matters at a thousand files. :mod:`sgldoctor.probe.files` asks the same for a whole :class:`Target`.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 
 LINKS = 40
 """How many symbolic links one path may hold (Linux: MAXSYMLINKS)."""
@@ -29,7 +31,7 @@ def resolve(root: str, path: str) -> str:
             continue
         try:
             link = os.readlink(os.path.join(root, *done, part)) if links < LINKS else ""
-        except OSError:
+        except (OSError, ValueError):
             link = ""
         if not link:
             done.append(part)
@@ -43,30 +45,35 @@ def resolve(root: str, path: str) -> str:
 
 def inner(root: str, host: str) -> str:
     """The target's own name of a path of ours that lies inside ``root``."""
-    if root == "/":
-        return host
     base = root.rstrip("/")
     return host[len(base) :] or "/" if host == base or host.startswith(base + "/") else host
+
+
+def real(root: str, path: str) -> str:
+    """``path`` with every link followed, still as the target sees it."""
+    return inner(root, resolve(root, path))
 
 
 def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
     """At most ``limit`` bytes of a file; None where it is absent or may not be read."""
     try:
-        descriptor = os.open(path if root == "/" else resolve(root, path), os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = os.open(path if root == "/" else resolve(root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
     try:
-        data = os.read(descriptor, limit)
-        while data and len(data) < limit:
-            more = os.read(descriptor, limit - len(data))
-            if not more:
-                break
-            data += more
+        data = os.read(descriptor, min(limit, 1 << 16))
+        if len(data) < 1 << 16:
+            return data
+        parts = [data]
+        limit -= len(data)
+        while limit > 0 and (data := os.read(descriptor, min(limit, 1 << 22))):
+            parts.append(data)
+            limit -= len(data)
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    return data
+    return b"".join(parts)
 
 
 def text(root: str, path: str, limit: int = 1 << 20) -> str | None:
@@ -75,30 +82,40 @@ def text(root: str, path: str, limit: int = 1 << 20) -> str | None:
     return None if data is None else data.decode("utf-8", "replace")
 
 
-def size(root: str, path: str) -> int | None:
-    """Size of a regular file in bytes; None where there is none."""
-    import stat
-
+def _stat(root: str, path: str) -> os.stat_result | None:
     try:
-        found = os.stat(path if root == "/" else resolve(root, path))
+        return os.stat(path if root == "/" else resolve(root, path))
     except (OSError, ValueError):
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def size(root: str, path: str) -> int | None:
+    """Size of a regular file in bytes; None where there is none."""
+    found = _stat(root, path)
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
+def modified(root: str, path: str) -> float:
+    """When a file or folder was last changed, in seconds since 1970; 0 where there is none."""
+    found = _stat(root, path)
+    return found.st_mtime if found is not None else 0.0
 
 
 def is_file(root: str, path: str) -> bool:
     """Whether ``path`` is a regular file (or a link to one) of the target."""
-    return os.path.isfile(path if root == "/" else resolve(root, path))
+    found = _stat(root, path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def is_folder(root: str, path: str) -> bool:
     """Whether ``path`` is a folder of the target."""
-    return os.path.isdir(path if root == "/" else resolve(root, path))
+    found = _stat(root, path)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def names(root: str, path: str) -> list[str]:
     """The sorted entries of a folder; none where it is absent or may not be read."""
     try:
         return sorted(os.listdir(path if root == "/" else resolve(root, path)))
-    except OSError:
+    except (OSError, ValueError):
         return []

@@ -10,7 +10,7 @@ import os
 import re
 
 from sgldoctor.facts import Row
-from sgldoctor.probe import tree
+from sgldoctor.probe import rooted
 from sgldoctor.probe.extensions import Torch
 from sgldoctor.probe.loader import Node, Process
 from sgldoctor.probe.target import Target
@@ -25,7 +25,7 @@ def shadows(process: Process, target: Target, torch: Torch, loaded: dict[str, No
     rows: dict[tuple[str, str], Row] = {}
     wheels = _wheel_libraries(target, torch)
     for folder in process.library_path:
-        for name in tree.names(target.root, folder):
+        for name in rooted.names(target.root, folder):
             expected = wheels.get(name)
             copy = f"{folder}/{name}"
             if expected is None or _same(target, copy, expected) or not _taken(process, loaded, name, copy, expected):
@@ -34,7 +34,7 @@ def shadows(process: Process, target: Target, torch: Torch, loaded: dict[str, No
     for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
         name = os.path.basename(path)
         expected = wheels.get(name)
-        if expected is not None and tree.is_file(target.root, path) and not _same(target, path, expected):
+        if expected is not None and rooted.is_file(target.root, path) and not _same(target, path, expected):
             _put(rows, name, path, expected, "LD_PRELOAD", os.path.dirname(path))
     driver = loaded.get("libcuda.so.1")
     if driver is not None and "stubs" in driver.path.split("/"):
@@ -47,8 +47,8 @@ def _wheel_libraries(target: Target, torch: Torch) -> dict[str, str]:
     """Versioned libraries of torch's NVIDIA wheels, by name."""
     found: dict[str, str] = {}
     for site in (torch.site, *target.sites):
-        for folder in tree.names(target.root, f"{site}/nvidia"):
-            for name in tree.names(target.root, f"{site}/nvidia/{folder}/lib"):
+        for folder in rooted.names(target.root, f"{site}/nvidia"):
+            for name in rooted.names(target.root, f"{site}/nvidia/{folder}/lib"):
                 if ".so" in name:
                     found.setdefault(name, f"{site}/nvidia/{folder}/lib/{name}")
     return found
@@ -56,9 +56,9 @@ def _wheel_libraries(target: Target, torch: Torch) -> dict[str, str]:
 
 def _same(target: Target, first: str, second: str) -> bool:
     """Whether two files are one, or as large as each other: copies of one release do no harm."""
-    if tree.size(target.root, first) == tree.size(target.root, second):
+    if rooted.size(target.root, first) == rooted.size(target.root, second):
         return True
-    return tree.resolve(target.root, first) == tree.resolve(target.root, second)
+    return rooted.resolve(target.root, first) == rooted.resolve(target.root, second)
 
 
 def _taken(process: Process, loaded: dict[str, Node], name: str, copy: str, expected: str) -> bool:
