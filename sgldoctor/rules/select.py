@@ -60,6 +60,28 @@ def select(
             for row in _rows(facts, fact_match):
                 params = {key: value for key, value in row.items() if value is not None and key != "text"}
                 _add(findings, rule, params, facts, None, row=row, fact=fact_match.each)
+    return _absorbed(findings, facts)
+
+
+def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Finding]:
+    """Merge what a rule found without a name into what it found with one: the same fault, seen by two facts."""
+    named: dict[str, tuple[str, str]] = {}
+    for slug, subject in findings:
+        if subject:
+            named.setdefault(slug, (slug, subject))
+    for slug, into in named.items():
+        nameless = findings.pop((slug, ""), None)
+        if nameless is not None:
+            held = findings[into]
+            params = {**nameless.params, **held.params}
+            findings[into] = held._replace(
+                params=params,
+                title=fill(held.rule.title, params, facts)[0],
+                evidence=(*held.evidence, *nameless.evidence)[:EVIDENCE_LIMIT],
+                times=held.times + nameless.times,
+                events=(*held.events, *nameless.events)[:EVENTS_LIMIT],
+                rows=(*held.rows, *nameless.rows),
+            )
     return list(findings.values())
 
 

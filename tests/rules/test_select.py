@@ -34,6 +34,20 @@ def test_one_finding_for_each_subject_and_all_evidence_counted() -> None:
     assert len(found[0].evidence) == 5
 
 
+def test_what_is_found_without_a_name_joins_what_is_found_with_one() -> None:
+    made = rule(
+        "lib",
+        title="{library} of {owner} is gone",
+        subject="{library}",
+        log=[{"anchor": "gone"}, {"anchor": "lost", "pattern": "(?P<library>lib[a-z]{1,9}) lost"}],
+        fact=[{"each": "packages.damaged"}],
+    )
+    facts = Facts()
+    facts.put("packages.damaged", {"owner": "torch"}, "probe")
+    (found,) = findings(exceptions("something is gone", "liba lost"), made, facts=facts)
+    assert (found.subject, found.title, found.times) == ("liba", "liba of torch is gone", 3)
+
+
 @pytest.mark.parametrize(
     ("match", "fires"),
     [
