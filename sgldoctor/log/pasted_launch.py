@@ -5,7 +5,6 @@ Values of keys, tokens and passwords never become facts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from sgldoctor.log.lines import Line
 if TYPE_CHECKING:
     from sgldoctor.log.pasted import Paste
 
-REDACTED = "<redacted>"
 COMMAND_BYTES = 16 << 10
 CONTINUED_LINES = 200
 
@@ -37,27 +35,10 @@ _DOCKER_ENV = lazy(
     r"(?:^|\s)(?:-e|--env)[= ]?(?P<pair>[A-Za-z_][A-Za-z0-9_]{1,80}=(?:\"[^\"]{0,2000}\"|'[^']{0,2000}'|\S{0,2000}))"
 )
 _SHELL_VARIABLE = lazy(r"^(?P<name>[A-Z_][A-Z0-9_]{1,80})=(?P<value>.{0,2000})$")
-_SECRET_NAME = lazy(r"(?:^|_)(?:TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|PAT)$", re.IGNORECASE)
-_SECRET_FLAG = lazy(r"(--[\w-]{0,40}(?:api-key|api_key|token|password|secret))(?:=|\s+)(\"[^\"]*\"|'[^']*'|[^\s\"']+)")
-_SECRET_VALUE = lazy(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,})\b|(?<=://)[^\s/@:]{1,100}:[^\s/@]{1,200}(?=@)"
-)
 _ARGUMENT = lazy(
     r"(?P<name>[a-z_]\w{0,80})=(?P<value>'(?:[^'\\]|\\.){0,4000}'|\"(?:[^\"\\]|\\.){0,4000}\"|\[[^\]]{0,4000}\]|\{[^{}]{0,4000}\}"
     r"|\((?:[^()]){0,4000}\)|[^,()'\"\[\]{}]{1,300}(?:\([^()]{0,300}\))?)(?=, |\)|$)"
 )
-
-
-def secret(name: str) -> bool:
-    """Whether a variable or an option of this name holds something that nobody else may know."""
-    return bool(_SECRET_NAME.search(name))
-
-
-def redact(command: str) -> str:
-    """A command line without keys, tokens and passwords."""
-    command = _SECRET_FLAG.sub(rf"\1 {REDACTED}", command)
-    command = _SECRET_VALUE.sub(REDACTED, command)
-    return _ASSIGNMENT.sub(lambda m: f"{m['name']}={REDACTED}" if secret(m["name"]) else m[0], command)
 
 
 def collect(lines: Sequence[Line], paste: Paste) -> None:
@@ -126,7 +107,10 @@ def _command(command: str, line: int, paste: Paste) -> None:
     for match in _DOCKER_ENV.finditer(command):
         name, _, value = match["pair"].partition("=")
         _variable(name, value, line, paste)
-    paste.add("launch", {"command": redact(command), "line": line})
+    from sgldoctor.report.redact import redact, redact_value
+
+    command = _ASSIGNMENT.sub(lambda m: f"{m['name']}={redact_value(m['name'], m['value'])}", redact(command))
+    paste.add("launch", {"command": command, "line": line})
 
 
 def _variables(dump: list[tuple[str, str, int]], paste: Paste) -> None:
@@ -139,15 +123,18 @@ def _variable(name: str, value: str, line: int, paste: Paste) -> None:
     value = value.strip()
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
-    value = REDACTED if value and secret(name) else _SECRET_VALUE.sub(REDACTED, value)[:1000]
+    from sgldoctor.report.redact import redact_value
+
     if len(paste.environment) < 1000:
-        paste.environment[name] = {"name": name, "value": value, "line": line}
+        paste.environment[name] = {"name": name, "value": redact_value(name, value)[:1000], "line": line}
 
 
 def _server_args(text: str, line: int, paste: Paste) -> None:
     """The fields of a ``ServerArgs(...)`` dump that are set, as options; a dump of each rank adds nothing new."""
     if "launch.option" in paste.rows:
         return
+    from sgldoctor.report.redact import redact_value
+
     body = text[text.index("ServerArgs(") + len("ServerArgs(") :]
     for match in _ARGUMENT.finditer(body):
         name, value = match["name"], match["value"].strip()
@@ -155,8 +142,7 @@ def _server_args(text: str, line: int, paste: Paste) -> None:
             continue
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
-        if secret(name) or name.endswith("api_key"):
-            value = REDACTED
+        value = redact_value(name, value)
         given = f"{name}={value}"
         flag = "--" + name.replace("_", "-")
         row = {"flag": flag, "value": value[:1000], "given": given[:1000], "known": True, "line": line}
