@@ -87,7 +87,7 @@ class Channel:
         if "Traceback (most" in text and self._header(line):
             return
         if chain_marker(text):
-            self.traces.linked = True
+            self.traces.link(line)
         elif frame_match(text):
             self.traces.open_trace(line)
             self.traces.feed(line)

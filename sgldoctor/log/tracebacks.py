@@ -20,6 +20,8 @@ CONTINUED_BYTES = 700
 FRAMES = 400
 """Bounds on what one event carries. Continuation lines are cut shorter: compiler command lines run to kilobytes."""
 
+NEAR = 200
+"""Lines that may stand between an exception and the marker that chains it, where ranks interleave."""
 KERNEL_BLOCK = "[sgl_kernel] CRITICAL"
 """Begins the many-line message of sgl_kernel's loader (``sgl_kernel/load_utils.py``), which ends in bullets."""
 
@@ -120,6 +122,14 @@ class Tracebacks:
             self._finish()
         self._reset()
         self.whole = -1
+        if cut:
+            self.last, self.linked = -1, False
+
+    def link(self, line: Line) -> None:
+        """Take note of a chain marker; it binds the exception right above, if there is one."""
+        self.linked = True
+        if self.last >= 0 and line.number - self.events[self.last].end > NEAR:
+            self.last = -1
 
     def open_trace(self, line: Line, *, group: bool = False) -> None:
         """Begin a traceback at its header, or at a frame whose header was not pasted."""

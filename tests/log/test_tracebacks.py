@@ -321,3 +321,10 @@ def test_frames_that_lost_their_beginning_are_frames() -> None:
     )
     (event,) = exceptions(text)
     assert (event.text, [frame.function for frame in event.frames]) == ("EOFError", ["Engine", "_recv"])
+
+
+def test_a_chain_marker_binds_only_what_is_near() -> None:
+    marker = "During handling of the above exception, another exception occurred:\n\n"
+    text = plain_traceback("far") + "[2025-06-04 16:47:33] serving\n" * 300 + marker + plain_traceback("second")
+    first, second = exceptions(text)
+    assert (first.chain, second.depth) == (-1, 1)
