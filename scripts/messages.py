@@ -3,8 +3,8 @@
     python scripts/messages.py FULL.json
 
 FULL.json holds ``releases`` and ``messages`` (``kind``, ``text`` or ``test``, ``present`` as ranges of releases,
-``where``), read from the syntax trees of each wheel. Kept is what tells something in a log: texts with a literal part of at
-least 12 characters, holes written ``{…}``, releases as indices, the first place that raises it.
+``where``), read from the syntax trees of each wheel. Kept is what tells something in a log: texts with a literal part
+of at least 12 characters, holes written ``{…}``, releases as indices, the first place that raises it.
 """
 
 import json

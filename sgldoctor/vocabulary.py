@@ -145,12 +145,14 @@ FACTS: dict[str, dict[str, str]] = {
         "owner": "distribution of that file",
         "provider": "distribution that ships the library for the installed torch, or empty",
         "provider_state": "absent, file-gone, present (not on the path) or system",
-        "kind": "wheel, driver (libcuda, libnvidia-ml), no-gpu (the same, and no NVIDIA GPU is seen), system or cuda-major "
-        "(a library of another CUDA major)",
+        "kind": "wheel, driver (libcuda, libnvidia-ml), no-gpu (the same, and no NVIDIA GPU is seen), system or "
+        "cuda-major (a library of another CUDA major)",
         "pin": "name==version of the provider",
         "essential": "True where torch or the kernel cannot load without it",
         "place": "where the wheels hold it though the loader does not look there, or empty",
         "count": "number of files that need it",
+        "major": "CUDA major that the library's own number tells, or empty",
+        "others": "list of further libraries of that other CUDA major that the same distribution asks for",
         "system_package": "Debian and Ubuntu package of a system library, or empty",
         "system_package_rpm": "Fedora and RHEL package of it, or empty",
     },
@@ -416,8 +418,9 @@ FACTS: dict[str, dict[str, str]] = {
     },
     "launch.invalid": {
         "flag": "as written",
-        "kind": "unknown, removed, newer (not there yet), ambiguous, choice, type, missing (its value), novalue (takes none), "
-        "stray (a word of no option), required, deprecated; of the script itself: comment, space, continuation, quoting",
+        "kind": "unknown, removed, newer (not there yet), ambiguous, choice, type, missing (its value), "
+        "novalue (takes none), stray (a word of no option), required, deprecated; of the script itself: comment, "
+        "space, continuation, quoting",
         "successor": "what to use instead",
         "nearest": "nearest flag, for a misspelling",
         "choices": "allowed values",

@@ -1,4 +1,4 @@
-"""The rule base as a whole: every rule over every fixture. A rule that fires where nobody accepted it fails the build."""
+"""The rule base as a whole: every rule over every fixture. One that fires where nobody accepted it fails the build."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Running rules over fixtures: what ``sgldoctor rules test`` and the tests of the rule base share.
 
-A fixture is a log (``.log``) or facts (``.json``: an object of fact names to lists of rows). In ``fixtures/<slug>/`` the
-rule must fire on ``fires-*`` and stay quiet on ``quiet-*``. ``<name>.finding.json`` beside a case holds what was accepted
-in review: the finding's role, subject, parameters and commands.
+A fixture is a log (``.log``) or facts (``.json``: an object of fact names to lists of rows). In ``fixtures/<slug>/``
+the rule must fire on ``fires-*`` and stay quiet on ``quiet-*``. ``<name>.finding.json`` beside a case holds what was
+accepted in review: the finding's role, subject, parameters and commands.
 """
 
 from __future__ import annotations

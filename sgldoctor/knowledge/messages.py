@@ -1,7 +1,7 @@
 """The texts that SGLang can raise, assert, warn or log as an error, with the releases that hold them.
 
-Read from the syntax trees of every wheel from 0.4.6.post5 on (``data/messages.json``, made by ``scripts/messages.py``). A
-text found in a log tells which function printed it and which releases can have done so.
+Read from the syntax trees of every wheel (``data/messages.json``, made by ``scripts/messages.py``). A text
+found in a log tells which function printed it, and which releases can have done so.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Probing: a live machine and a Python environment, read without importing anything of it.
 
-Every probe is a function from a :class:`~sgldoctor.probe.target.Target` to facts. Each runs in a thread of its own with a
-time limit, because a dead network folder or a sick driver can stop any read for ever; one that does not answer is named
-and costs only its limit.
+Every probe is a function from a :class:`~sgldoctor.probe.target.Target` to facts. Each runs in a thread of its own
+with a time limit, because a dead network folder or a sick driver can stop any read for ever; one that does not answer
+is named and costs only its limit.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Probe = Callable[[Target], Facts]
 def examine(target: Target) -> Facts:
     """Run all probes side by side; what fails or hangs becomes an "unknown, because"."""
     facts = Facts()
-    running = [_Run(name, probe, target, limit) for name, probe, limit in _probes(target)]
+    running = [_Run(name, probe, target, limit) for name, probe, limit in _probes()]
     for run in running:
         run.collect(facts)
     return facts
 
 
-def _probes(target: Target) -> list[tuple[str, Probe, float]]:
+def _probes() -> list[tuple[str, Probe, float]]:
     from sgldoctor.probe.disks import disks
     from sgldoctor.probe.environment import environment
     from sgldoctor.probe.gpu import gpus

@@ -79,8 +79,8 @@ def _driver(target: Target) -> Row:
 def _hardware(target: Target) -> bool | None:
     """Whether an NVIDIA GPU is in the machine, by the PCI bus; None where that cannot be seen.
 
-    PCI vendor 10de is NVIDIA; class 03 are display and 3D controllers (a bridge or network card of NVIDIA is no GPU). WSL
-    shows the host's GPU as /dev/dxg and not on the bus.
+    PCI vendor 10de is NVIDIA; class 03 are display and 3D controllers (a bridge or network card of NVIDIA is no GPU).
+    WSL shows the host's GPU as /dev/dxg and not on the bus.
     """
     if exists(target, "/dev/dxg"):
         return True

@@ -27,8 +27,13 @@ def run(argv: list[str], *, seconds: float, environ: dict[str, str] | None = Non
 
     try:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ,
-            start_new_session=True, close_fds=True,
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+            start_new_session=True,
+            close_fds=True,
         )
     except FileNotFoundError:
         return Ran(None, "", "", f"{argv[0]} not found")

@@ -14,7 +14,7 @@ from sgldoctor.rules.schema import Finding
 
 def to_object(report: Report) -> dict[str, Any]:
     """The report as plain values, redacted, in the key order of the contract."""
-    return _clean(
+    cleaned: dict[str, Any] = _clean(
         {
             "schema": SCHEMA,
             "tool": {"name": "sgldoctor", "version": __version__},
@@ -29,6 +29,7 @@ def to_object(report: Report) -> dict[str, Any]:
             **({"fixed": report.fixed} if report.fixed is not None else {}),
         }
     )
+    return cleaned
 
 
 def render(report: Report) -> str:
@@ -50,7 +51,10 @@ def _facts(report: Report) -> dict[str, Any]:
 
 
 _SINGLE = frozenset(
-    "python sglang torch kernel driver driver.minimum cuda.init host toolkit hub rdma.registration model launch failure log.releases".split()  # noqa: SIM905
+    (
+        "python sglang torch kernel driver driver.minimum cuda.init host toolkit hub"
+        " rdma.registration model launch failure log.releases"
+    ).split()
 )
 """Facts that describe one thing: their only row is shown in the place of a table."""
 

@@ -1,4 +1,4 @@
-"""Placeholders in rule texts: ``{library}`` from the finding, ``{torch.version}`` from a fact, ``{pin:torch}`` from pins."""
+"""Placeholders in rule texts: ``{library}`` of the finding, ``{torch.version}`` of a fact, ``{pin:torch}`` of pins."""
 
 from __future__ import annotations
 

@@ -20,7 +20,12 @@ def target(root: Path) -> Target:
 def test_a_probe_that_hangs_costs_its_limit_and_is_named(tmp_path: Path) -> None:
     facts = Facts()
     begin = time.monotonic()
-    run = probe._Run("slow-disk", lambda _target: (time.sleep(30), Facts())[1], target(tmp_path), 0.2)
+
+    def slow(_target: Target) -> Facts:
+        time.sleep(30)
+        return Facts()
+
+    run = probe._Run("slow-disk", slow, target(tmp_path), 0.2)
     run.collect(facts)
     assert time.monotonic() - begin < 5
     assert [(entry.what, entry.because) for entry in facts.unknown] == [("slow-disk", "no answer within 0.2 s")]
