@@ -24,7 +24,7 @@ def derive(facts: Facts) -> Facts:
     have = installed(facts)
     if facts.known("loader.missing"):
         rows = [_unresolved(row, known, have, facts) for row in facts.rows("loader.missing")]
-        result.put("libraries.unresolved", rows, "derived")
+        result.put("libraries.unresolved", _together(rows), "derived")
     if facts.known("loader.corrupt"):
         rows = [_corrupt(row, known, have, facts) for row in facts.rows("loader.corrupt")]
         result.put("libraries.corrupt", rows, "derived")
@@ -34,6 +34,7 @@ def derive(facts: Facts) -> Facts:
 def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
     library = str(row["library"])
     kind = _kind(library, row, facts)
+    asked = CUDA_VERSIONED.fullmatch(library)
     provider, state = "", "system"
     if kind in {"wheel", "cuda-major"}:
         provider = _provider(library, row, known)
@@ -53,10 +54,27 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
         "essential": bool(row["essential"]),
         "place": row.get("place") or "",
         "count": row["count"],
+        "major": asked[1] if asked is not None else "",
+        "others": [],
         "system_package": package.get("debian", ""),
         "system_package_rpm": package.get("fedora", ""),
         "text": row["text"],
     }
+
+
+def _together(rows: list[Row]) -> list[Row]:
+    """One row for all the libraries of another CUDA major that one distribution asks for: it is one fault."""
+    kept: list[Row] = []
+    first: dict[str, Row] = {}
+    for row in rows:
+        held = first.get(row["owner"]) if row["kind"] == "cuda-major" else None
+        if held is not None:
+            held["others"].append(row["library"])
+            continue
+        if row["kind"] == "cuda-major":
+            first[row["owner"]] = row
+        kept.append(row)
+    return kept
 
 
 def _kind(library: str, row: Row, facts: Facts) -> str:

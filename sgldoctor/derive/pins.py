@@ -102,7 +102,15 @@ def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) ->
         "torch_built": built,
         "torch_installed": torch,
         "torch_fits": _minor(built) == _minor(torch) if built and torch else None,
+        "text": _kernel_text(there, have, need),
     }
+
+
+def _kernel_text(there: list[str], have: dict[str, Row], need: Need | None) -> str:
+    found = " and ".join(f"{name} {have[name]['version']}" for name in there) or "no kernel package"
+    verb = "are" if len(there) > 1 else "is"
+    wanted = f", {need.by} {need.by_version} requires {need.pin}" if need is not None else ""
+    return f"{found} {verb} installed{wanted}"
 
 
 def _built_for(name: str, version: str, have: dict[str, Row]) -> str:

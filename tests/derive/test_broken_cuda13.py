@@ -17,6 +17,7 @@ from tests.lab_env import (
     needs_gcc,
     nvidia_files,
     pins,
+    shared_object,
     torch_files,
     troubles,
 )
@@ -50,8 +51,21 @@ def test_n01_the_old_kernel_added(lab: Lab) -> None:
     assert facts.value("kernel", "name") == "sglang-kernel"
     (pair,) = facts.rows("packages.overlapping")
     assert (pair["wanted"], pair["unwanted"], pair["pin"]) == ("sglang-kernel", "sgl-kernel", KERNEL)
+    assert facts.value("kernel", "text") == (
+        f"sglang-kernel {PINS['sglang-kernel']} and sgl-kernel 0.3.21 are installed, sglang {SGLANG} requires {KERNEL}"
+    )
     (row,) = facts.rows("libraries.unresolved")
     assert (row["library"], row["kind"], row["provider"], row["pin"]) == ("libnvrtc.so.12", "cuda-major", "", "")
+    assert row["major"] == "12"
+
+
+def test_several_libraries_of_another_major_are_one_fault(lab: Lab, tmp_path: Path) -> None:
+    file = "sgl_kernel/flash_ops.abi3.so"
+    (lab.site / file).unlink()
+    needed = [shared_object(tmp_path / f"{name}.so.12") for name in ("libcublas", "libnvrtc", "libcudart")]
+    shared_object(lab.site / file, needed=[*needed, lab.site / "torch/lib/libtorch.so"])
+    (row,) = lab.facts().rows("libraries.unresolved")
+    assert (row["library"], row["others"]) == ("libcublas.so.12", ["libnvrtc.so.12", "libcudart.so.12"])
 
 
 def test_n02_a_wheel_of_the_shared_folder_is_gone(lab: Lab) -> None:
