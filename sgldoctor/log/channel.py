@@ -9,21 +9,10 @@ from collections.abc import Callable, Iterator
 
 from sgldoctor.log import classify
 from sgldoctor.log.event import Event, Frame
+from sgldoctor.log.forms import CARET, ELISION, HEADER, PROMPT, chain_marker, frame_match, stack_line
 from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
-from sgldoctor.log.tracebacks import (
-    CARET,
-    CONTINUED_BYTES,
-    ELISION,
-    HEADER,
-    KERNEL_BLOCK,
-    LINE_BYTES,
-    PROMPT,
-    Tracebacks,
-    chain_marker,
-    frame_match,
-    stack_line,
-)
+from sgldoctor.log.tracebacks import CONTINUED_BYTES, KERNEL_BLOCK, LINE_BYTES, Tracebacks
 
 _TERMINATE = lazy(
     r"terminate called (?:after throwing an instance of '(?P<type>[^']{1,200})'|"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from sgldoctor.log import classify
+from sgldoctor.log import classify, forms
 from sgldoctor.log.event import Event, Frame
-from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
 MESSAGE_LINES = 60
@@ -24,56 +23,6 @@ NEAR = 200
 """Lines that may stand between an exception and the marker that chains it, where ranks interleave."""
 KERNEL_BLOCK = "[sgl_kernel] CRITICAL"
 """Begins the many-line message of sgl_kernel's loader (``sgl_kernel/load_utils.py``), which ends in bullets."""
-
-FRAME = lazy(
-    r'^\s*(?:[|│] ?)?\s*"?(?:File "(?P<file>[^"]{1,1000})|(?P<rest>[^"\s]{1,1000}\.py))",? line (?P<line>\d{1,9})'
-    r"(?:(?:,? in) (?P<function>.{0,300}))?"
-)
-"""A frame; its beginning may be lost, as in ``~/site-packages/sglang/api.py", line 45, in Engine``."""
-_RICH_FRAME = lazy(
-    r"^\s*[│|]?\s*(?:File )?(?P<file>[/~][^\s:]{1,500}\.pyx?):(?P<line>\d{1,9})(?:,)? in (?P<function>[\w<>.]{1,200})"
-)
-"""A frame as rich (typer) and IPython print it: ``/x/y.py:12 in main``, ``File /x/y.py:12, in main(args)``."""
-_CELL_HEADER = lazy(r"^[\w.]{1,100} {2,}Traceback \(most recent call last\)")
-_CELL = lazy(
-    r"^(?:Cell In\[\d+\], line (?P<line>\d+)|\[?<?(?P<file>ipython-input-[\w-]{1,80}|/\S{1,500}\.py)>?\]?.{0,200} in "
-    r"(?P<function>[^(\s]{1,200}))"
-)
-_CELL_CODE = lazy(r"^(?:-+> ?(?P<line>\d{1,6})(?: (?P<code>.*))?|\s*\d{1,6}(?: .*)?|\d+ frames)$")
-"""Frames and numbered source lines of a notebook's traceback."""
-HEADER = lazy(r"(?:Exception Group )?Traceback \(most recent call last\)")
-_CHAIN = lazy(r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)")
-CARET = lazy(r"^[\s|]*[~^][\s~^]*$")
-ELISION = lazy(
-    r"^\s*(?:\.{3,}|…|\[\.{3}\]|\(\.{3}\)|\[Previous line repeated \d+ more times?\]|\.\.\.<\d+ lines?>\.\.\.)\s*$"
-)
-_GROUP_RULE = lazy(r"^\s*\+[-+]+(?: (?:\d+|\.{3}) -+)?\+?\s*$")
-_GROUP_MARGIN = lazy(r"^\s*[|+] ?")
-PROMPT = lazy(
-    r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯] ?\S"  # noqa: RUF001
-    r"|^>>> |^\.\.\. \S|^In \[\d+\]: |^[A-Z]:\\[^>\n]{0,120}>|^\([\w ./-]{1,60}\) \[[^\]\n]{1,80}\] "
-)
-_STACK = lazy(r"^\s*(?:frame #\d+: |<omitting python frames>|#\d+ +0x[0-9a-f]+ |\*{3} SIG|@ +0x[0-9a-f]+ )")
-_BULLET = lazy(r"^\s*(?:[-*•] |\d{1,2}[.)] )")
-_OPEN = lazy(r"[:{\[(,]\s*$|^\s*$")
-_REPORT = lazy(r"^(?:Python|PyTorch|CUDA available|GPU \d)[\w ,]*: |^Collecting environment|^\[(?:pip3?|conda)\] ")
-_TRACE_END = lazy(r"(?P<type>KeyboardInterrupt|Exception|Error)(?::|$)(?P<message>.*)")
-
-
-def stack_line(text: str) -> bool:
-    """A line of a C++ or native stack: of no use to a reader."""
-    return text.startswith("Exception raised from ") or (("#" in text or "@" in text) and bool(_STACK.match(text)))
-
-
-def chain_marker(text: str) -> bool:
-    """The sentence that Python prints between two chained exceptions."""
-    return "above exception" in text and bool(_CHAIN.match(text))
-
-
-def frame_match(text: str) -> tuple[str, int, str] | None:
-    """File, line and function of a frame, or None."""
-    match = FRAME.match(text) if '" line ' in text or '", line ' in text else None
-    return (match["file"] or match["rest"], int(match["line"]), (match["function"] or "").strip()) if match else None
 
 
 class Tracebacks:
@@ -135,7 +84,7 @@ class Tracebacks:
         """Begin a traceback at its header, or at a frame whose header was not pasted."""
         self._reset()
         self.head = line
-        self.state = self._notebook if _CELL_HEADER.match(line.text) else self._trace
+        self.state = self._notebook if forms.CELL_HEADER.match(line.text) else self._trace
         if group and self.whole < 0:
             self.whole, self.parts = len(self.events), -1
 
@@ -147,7 +96,7 @@ class Tracebacks:
         self.text = [text[:LINE_BYTES]]
         self.size = len(self.text[0])
         self.kernel = KERNEL_BLOCK in text
-        self.open = self.kernel or bool(_OPEN.search(text.partition(":")[2][-200:]))
+        self.open = self.kernel or bool(forms.OPEN.search(text.partition(":")[2][-200:]))
         self.state = self._message
 
     # ------------------------------------------------------------------ output
@@ -210,14 +159,14 @@ class Tracebacks:
 
     # ------------------------------------------------------------------ frames
     def _margin(self, text: str) -> str:
-        return _GROUP_MARGIN.sub("", text, count=1) if self.whole >= 0 else text
+        return forms.GROUP_MARGIN.sub("", text, count=1) if self.whole >= 0 else text
 
     def _foreign(self, line: Line) -> bool:
         """A new logger record, where the traceback's own lines do not all carry one."""
         return bool(line.record) and line.record != self.head.record and not line.perline
 
     def _trace(self, line: Line) -> bool:
-        if self.whole >= 0 and _GROUP_RULE.match(line.text):
+        if self.whole >= 0 and forms.GROUP_RULE.match(line.text):
             return True
         text = self._margin(line.text)
         plain = text.lstrip()
@@ -226,10 +175,10 @@ class Tracebacks:
             if self.blanks > 3:
                 self._truncated()
             return True
-        if self._foreign(line) or "Traceback (most" in text or chain_marker(text):
+        if self._foreign(line) or "Traceback (most" in text or forms.chain_marker(text):
             self._truncated()
             return False
-        if self._frame(text, line.number) or CARET.match(text) or ELISION.match(text):
+        if self._frame(text, line.number) or forms.CARET.match(text) or forms.ELISION.match(text):
             self.blanks = 0
             return True
         depth = len(text) - len(plain)
@@ -256,13 +205,13 @@ class Tracebacks:
     def _notebook(self, line: Line) -> bool:
         """A traceback as IPython prints it, with source lines round each frame."""
         text = line.text
-        code = _CELL_CODE.match(text)
+        code = forms.CELL_CODE.match(text)
         if code:
             if code["line"] and self.frames:
                 last = self.frames[-1]
                 self.frames[-1] = last._replace(line=int(code["line"]), code=(code["code"] or "").strip()[:400])
             return True
-        cell = _CELL.match(text)
+        cell = forms.CELL.match(text)
         if self._frame(text, line.number) or not text.strip():
             return True
         if cell:
@@ -283,9 +232,9 @@ class Tracebacks:
         )  # fmt: skip
 
     def _frame(self, text: str, number: int) -> bool:
-        found = frame_match(text)
+        found = forms.frame_match(text)
         if found is None and ".py" in text and " in " in text:
-            rich = _RICH_FRAME.match(text)
+            rich = forms.RICH_FRAME.match(text)
             found = (rich["file"], int(rich["line"]), rich["function"]) if rich else None
         if found is None:
             return False
@@ -297,12 +246,12 @@ class Tracebacks:
 
     def _ending(self, plain: str) -> str:
         """The class named by a traceback's last line, or ``""``."""
-        match = classify.exception(plain) or (_TRACE_END.match(plain) if self.frames else None)
+        match = classify.exception(plain) or (forms.TRACE_END.match(plain) if self.frames else None)
         return match["type"] if match else ""
 
     # ------------------------------------------------------------------ messages
     def _message(self, line: Line) -> bool:
-        if self.whole >= 0 and _GROUP_RULE.match(line.text):
+        if self.whole >= 0 and forms.GROUP_RULE.match(line.text):
             self._finish()
             self.state = self._between
             return True
@@ -318,7 +267,7 @@ class Tracebacks:
                 self._finish()
             return True
         if not self._goes_on(text, line):
-            wraps = frame_match(text) is not None
+            wraps = forms.frame_match(text) is not None
             self._finish()
             if wraps:  # Ray prints the wrapping exception first, then the traceback that it wraps
                 event = self.events[self.last]
@@ -332,9 +281,9 @@ class Tracebacks:
 
     def _between(self, line: Line) -> bool:
         """Between the exceptions of a group, of which some have no traceback."""
-        if _GROUP_RULE.match(line.text) or not line.text.strip(" |+"):
+        if forms.GROUP_RULE.match(line.text) or not line.text.strip(" |+"):
             return True
-        if not _GROUP_MARGIN.match(line.text):
+        if not forms.GROUP_MARGIN.match(line.text):
             self.close()
             return False
         text = self._margin(line.text)
@@ -354,14 +303,14 @@ class Tracebacks:
             return self.open and self.blanks < 2
         if self.blanks and not self.open:
             return False
-        if "Traceback (most" in text or chain_marker(text) or frame_match(text) or PROMPT.match(text):
+        if "Traceback (most" in text or forms.chain_marker(text) or forms.frame_match(text) or forms.PROMPT.match(text):
             return False
-        if text.startswith(("usage: ", "```")) or _REPORT.match(text) or line.style in ("glog", "nccl"):
+        if text.startswith(("usage: ", "```")) or forms.REPORT.match(text) or line.style in ("glog", "nccl"):
             return False
         if "Warning: " in text and classify.PYTHON_WARNING.search(text):
             return False
         if self.kernel:
-            if self.bullets and not _BULLET.match(text):
+            if self.bullets and not forms.BULLET.match(text):
                 return False
             self.bullets = self.bullets or text.startswith("Error details")
         elif not text[:1].isspace() and self._another(text, line):
@@ -372,7 +321,7 @@ class Tracebacks:
     @staticmethod
     def _another(text: str, line: Line) -> bool:
         """Whether an event of its own stands there: another exception, be it as an item of a list, or a death."""
-        bullet = _BULLET.match(text)
+        bullet = forms.BULLET.match(text)
         if classify.exception((text[bullet.end() :] if bullet else text).strip("` ")):
             return True
         return classify.kind(line._replace(text=text, level="")) in ("exit", "nccl", "usage")
@@ -380,7 +329,7 @@ class Tracebacks:
     def add(self, text: str, line: Line) -> None:
         """Append a continuation line, within bounds; a compiler's or launcher's line inside is an event as well."""
         self.end = line.number
-        if stack_line(text):
+        if forms.stack_line(text):
             return
         self.kernel = self.kernel or KERNEL_BLOCK in text
         if not self.kernel and len(self.inner) < 20:
@@ -398,4 +347,4 @@ class Tracebacks:
             text = f"{text[: CONTINUED_BYTES - 200]} ... {text[-200:]}"
         self.text.append(text)
         self.size += len(text)
-        self.open = self.kernel or (self.open and (bool(_OPEN.search(text)) or len(self.text) < 3))
+        self.open = self.kernel or (self.open and (bool(forms.OPEN.search(text)) or len(self.text) < 3))
