@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
+from sgldoctor.probe.rooted import OPEN
+
 MACHINES = {"x86_64": 62, "aarch64": 183}
 PT_LOAD, PT_DYNAMIC = 1, 2
 DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 6, 14, 15, 29
@@ -71,7 +73,7 @@ class Elf:
 
     def __init__(self, path: str, machine: str = "") -> None:
         self.path = path
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, OPEN)
         try:
             self.size = os.fstat(descriptor).st_size
             if self.size < 64:

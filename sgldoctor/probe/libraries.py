@@ -49,7 +49,9 @@ def libraries(target: Target, facts: Facts) -> Facts:
         result.put_unknown("libraries", f"no rules of the loader for {machine or 'this system'}")
         return result
     if not site_of_torch(target):
-        result.put_unknown("libraries", "torch is not installed, so nothing can be loaded on it")
+        result.put_unknown(
+            "libraries", "no torch with its libraries is in site-packages, so nothing can be loaded on it"
+        )
         return result
     process = Process(target.root, machine, target.environ.get("LD_LIBRARY_PATH", ""))
     owners = Owners(target)

@@ -117,6 +117,8 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
 
 def _leftover(name: str, path: str, problem: str) -> Row:
     stem = re.split(r"-\d", name, maxsplit=1)[0]
+    # A name that is no UTF-8 could not be written into a report.
+    path, stem = (text.encode("utf-8", "replace").decode() for text in (path, stem))
     return {"name": normalise(stem), "path": path, "problem": problem}
 
 

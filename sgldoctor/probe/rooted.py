@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import stat
 
+OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+"""For reading; not to be held by a fifo that somebody put there."""
+
 LINKS = 40
 """How many symbolic links one path may hold (Linux: MAXSYMLINKS)."""
 
@@ -57,7 +60,7 @@ def real(root: str, path: str) -> str:
 def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
     """At most ``limit`` bytes of a file; None where it is absent or may not be read."""
     try:
-        descriptor = os.open(path if root == "/" else resolve(root, path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path if root == "/" else resolve(root, path), OPEN)
     except (OSError, ValueError):
         return None
     try:

@@ -100,6 +100,12 @@ def test_leftovers(tmp_path: Path) -> None:
     }
 
 
+def test_a_leftover_whose_name_is_no_utf8_can_be_reported(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/~orch\xff")
+    (row,) = read(tmp_path).rows("packages.leftovers")
+    assert row["path"].encode().endswith(b"~orch?")
+
+
 def test_two_versions_of_one_name_in_one_folder(tmp_path: Path) -> None:
     old, new = distribution(tmp_path, "torch", "2.9.1"), distribution(tmp_path, "torch", "2.8.0")
     os.utime(old, (1, 1))
