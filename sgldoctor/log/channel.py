@@ -143,7 +143,7 @@ class Channel:
             self._open("warning", line, text, self._quoted)
         else:
             kind = classify.kind(line)
-            if kind == "installer":
+            if kind == "installer" and not text.endswith("of output]"):
                 self._open(kind, line, text.strip(), self._installer)
                 return
             self._put(kind, line, text if kind == "line" else text.strip())

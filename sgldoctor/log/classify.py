@@ -61,8 +61,9 @@ class Form(NamedTuple):
 EXIT = Form(
     "exit",
     ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k", "xit",
-     "eturn", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:", "oom_k",
-     "OOM killer", "code=", "free()", "malloc()", "double free", "munmap_chunk", "corrupted", "stack smashing", "SIG"),
+     "eturn code", "eturncode", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:", "oom_k",
+     "OOM killer", "code=", "free()", "malloc()", "double free", "munmap_chunk", "corrupted", "stack smashing",
+     "Segfault", "SIG"),
     lazy(
         r"(?:^|[ \])])(?:\d+ )?Killed(?:$|\s{2,}|\s+(?:python|sglang|\$|\w+=))"
         r"|^\S{0,200}: line \d+: +\d+ (?:Killed|Aborted|Terminated|Bus error|Segmentation fault|Illegal instruction)"
@@ -70,7 +71,8 @@ EXIT = Form(
         r"|\bcore dumped\b|^Fatal Python error\b|\boom-kill:|\bKilled process \d+|\bOut of memory: Kill|\bOOMKilled\b"
         r"|\bout[- ]of[- ]memory killer\b|\boom-killer\b|^signal: killed|\bMemory cgroup out of memory"
         r"|\b[Ss]ignal \d+ \(?SIG[A-Z]+|\bdied (?:with|from) (?:<Signals\.|signal )|\bterminated by signal\b"
-        r"|\boom_kill\b|killed by the OOM killer|\bcode=(?:killed|dumped|exited), status=(?!0)|\*{3} SIG[A-Z]+ received"
+        r"|\boom_kill\b|\bSegfault encountered\b|killed by the OOM killer|\bcode=(?:killed|dumped|exited), status=(?!0)"
+        r"|\*{3} SIG[A-Z]+ received"
         r"|^(?:double free or corruption|free\(\): |malloc\(\): |munmap_chunk\(\): |corrupted (?:size|double))"
         r"|\*{3} stack smashing detected"
         r"|\b(?:[Ee]xit(?:ed)?(?: with)?[ _-]?(?:[Cc]ode|[Ss]tatus)|exitcode|returncode|return code)(?: is| of)?"
@@ -131,8 +133,9 @@ SHELL = lazy(
     r"^(?:\S{0,200}/)?(?:ba|da|z|k|a)?sh: (?:line )?(?:\d+: )?.{0,300}"
     r"(?:not found|No such file|Permission denied|cannot execute)"
     r"|^\S{1,200}: (?:line )?\d+: .{0,200}: (?:command )?not found$|: command not found$"
+    r"|: version [`'][\w.]{1,60}' not found \(required by "
 )
-"""A shell that cannot start a program."""
+"""A shell that cannot start a program, a loader that lacks the version of a symbol."""
 LOUD = (
     Form(
         "error",
@@ -239,11 +242,12 @@ def kind(line: Line) -> str:
         return {"ERROR": "error", "FATAL": "error", "WARN": "warning"}.get(said[1], "line") if said else "line"
     if "] " in text[:90] and _HEADLESS_GLOG.match(text):
         return "glog"
-    placed = _placed(text, level)
+    plain = text.lstrip()  # pip indents what its children say
+    placed = _placed(plain, level)
     if placed:
         return placed
     for form in (COMPILER, USAGE) if line.record else (COMPILER, USAGE, INSTALLER):
-        if _is(form, text):
+        if _is(form, plain):
             return form.kind
     if level == "E":
         return "error"

@@ -13,13 +13,13 @@ RICH_FRAME = lazy(
     r"^\s*[│|]?\s*(?:File )?(?P<file>[/~][^\s:]{1,500}\.pyx?):(?P<line>\d{1,9})(?:,)? in (?P<function>[\w<>.]{1,200})"
 )
 """A frame as rich (typer) and IPython print it: ``/x/y.py:12 in main``, ``File /x/y.py:12, in main(args)``."""
-CELL_HEADER = lazy(r"^[\w.]{1,100} {2,}Traceback \(most recent call last\)")
+CELL_HEADER = lazy(r"^(?:[\w.]{1,100} {2,}|╭─{2,} )Traceback \(most recent call last\)")
 CELL = lazy(
     r"^(?:Cell In\[\d+\], line (?P<line>\d+)|\[?<?(?P<file>ipython-input-[\w-]{1,80}|/\S{1,500}\.py)>?\]?.{0,200} in "
     r"(?P<function>[^(\s]{1,200}))"
 )
-CELL_CODE = lazy(r"^(?:-+> ?(?P<line>\d{1,6})(?: (?P<code>.*))?|\s*\d{1,6}(?: .*)?|\d+ frames)$")
-"""Frames and numbered source lines of a notebook's traceback."""
+CELL_CODE = lazy(r"^(?:(?:-+>|❱) ?(?P<line>\d{1,6})(?: (?P<code>.*))?|\s*\d{1,6}(?: .*)?|\d+ frames)$")
+"""Frames and numbered source lines of a notebook's traceback; rich numbers its lines in the same way."""
 HEADER = lazy(r"(?:Exception Group )?Traceback \(most recent call last\)")
 _CHAIN = lazy(r"^\W{0,6}(?:The above exception was the direct cause|During handling of the above exception)")
 CARET = lazy(r"^[\s|]*[~^][\s~^]*$")

@@ -147,7 +147,7 @@ class Tracebacks:
 
     def _truncated(self) -> None:
         """A traceback that stops without its last line is an event that says where it stopped."""
-        if not self.frames:
+        if all(frame.file == "<unknown>" for frame in self.frames):  # none, or those of a native crash handler
             self._reset()
             return
         frame = self.frames[-1]
@@ -212,7 +212,7 @@ class Tracebacks:
                 self.frames[-1] = last._replace(line=int(code["line"]), code=(code["code"] or "").strip()[:400])
             return True
         cell = forms.CELL.match(text)
-        if self._frame(text, line.number) or not text.strip():
+        if self._frame(text, line.number) or not text.strip(" ╭╮╰╯─│"):
             return True
         if cell:
             place = (cell["file"] or "cell", int(cell["line"] or 0), cell["function"] or "<module>")
@@ -305,7 +305,12 @@ class Tracebacks:
             return False
         if "Traceback (most" in text or forms.chain_marker(text) or forms.frame_match(text) or forms.PROMPT.match(text):
             return False
-        if text.startswith(("usage: ", "```")) or forms.REPORT.match(text) or line.style in ("glog", "nccl"):
+        if (
+            text.startswith(("usage: ", "```"))
+            or text.endswith("[end of output]")
+            or forms.REPORT.match(text)
+            or line.style in ("glog", "nccl")
+        ):
             return False
         if "Warning: " in text and classify.PYTHON_WARNING.search(text):
             return False

@@ -48,6 +48,7 @@ from tests.log.texts import events, said
         ("/x/utils.cuh:21:10: error fatal: cuda_fp8.h: No existe el fichero o el directorio", "compiler"),
         ("/x/a.cpp:3:1: warning: unused variable", "warning"),
         ("x.cu(12): error: identifier is undefined", "compiler"),
+        ("      CMake Error at CMakeLists.txt:10 (find_package):", "compiler"),
         ("nvcc fatal   : Unsupported gpu architecture 'compute_90a'", "compiler"),
         ("ptxas fatal   : Value 'sm_103a' is not defined for option 'gpu-name'", "compiler"),
         ("/usr/bin/ld: cannot find -lcuda: No such file or directory", "compiler"),
@@ -89,6 +90,10 @@ from tests.log.texts import events, said
         ("  × python setup.py egg_info did not run successfully.", "installer"),  # noqa: RUF001
         ("schools_web_1 exited with code 137", "exit"),
         ("Failed to initialize NVML: Driver/library version mismatch", "error"),
+        ("x: /lib/libc.so.6: version `GLIBC_2.34' not found (required by /x/ops.so)", "error"),
+        ("!!!!!!! Segfault encountered !!!!!!!", "exit"),
+        ("  note: This error originates from a subprocess", "installer"),
+        ("  ERROR: Failed building wheel for sgl-kernel", "installer"),
         ("CUDA out of memory. Tried to allocate 2 GiB", "error"),
         ("[Errno 13] Permission denied: '/x'", "error"),
         ('docker: Error response from daemon: could not select device driver ""', "error"),
@@ -144,3 +149,13 @@ def test_order_counts_all_events_and_lines_do_not_fall() -> None:
     found = events("[rank1]: a\n[rank0]: b\nc\nValueError: x\n[rank1]: d\n")
     assert [event.order for event in found] == list(range(5))
     assert [event.line for event in found] == sorted(event.line for event in found)
+
+
+def test_what_pips_child_says_is_read_apart_from_what_pip_says() -> None:
+    text = (
+        "  × Building wheel for sgl-kernel (pyproject.toml) did not run successfully.\n  │ exit code: 1\n"  # noqa: RUF001
+        "  ╰─> [33 lines of output]\n      Traceback (most recent call last):\n"
+        '        File "/tmp/setup.py", line 3, in <module>\n          import torch\n'
+        "      ModuleNotFoundError: No module named 'torch'\n      [end of output]\n"
+    )
+    assert ("exception", "ModuleNotFoundError: No module named 'torch'") in said(text)

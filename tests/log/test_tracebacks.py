@@ -328,3 +328,24 @@ def test_a_chain_marker_binds_only_what_is_near() -> None:
     text = plain_traceback("far") + "[2025-06-04 16:47:33] serving\n" * 300 + marker + plain_traceback("second")
     first, second = exceptions(text)
     assert (first.chain, second.depth) == (-1, 1)
+
+
+def test_a_traceback_that_rich_drew_is_read() -> None:
+    text = (
+        "╭───────────── Traceback (most recent call last) ──────────────╮\n"
+        "│ /x/site-packages/x/cli.py:12 in main                         │\n"
+        "│                                                              │\n"
+        "│    9 def main():                                             │\n"
+        "│ ❱ 12     run()                                               │\n"
+        "│                                                              │\n"
+        "│ /x/site-packages/x/core.py:99 in run                         │\n"
+        '│ ❱ 99     raise ValueError("x")                               │\n'
+        "╰──────────────────────────────────────────────────────────────╯\n"
+        "ValueError: x is bad\n"
+    )
+    (event,) = events(text)
+    assert event.text == "ValueError: x is bad"
+    assert [(frame.function, frame.line, frame.code) for frame in event.frames] == [
+        ("main", 12, "run()"),
+        ("run", 99, 'raise ValueError("x")'),
+    ]
