@@ -60,8 +60,8 @@ class Form(NamedTuple):
 
 EXIT = Form(
     "exit",
-    ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k", "xit",
-     "eturn code", "eturncode", "ignal", "Terminated", "of memory: K", "of-memory killer", "of memory", "Reason:", "reason:", "oom_k",
+    ("illed", "ore dumped", "Bus error", "egmentation", "Illegal", "loating", "Aborted", "Fatal Python", "oom-k",
+     "xit", "eturn code", "eturncode", "ignal", "Terminated", "of memory", "of-memory killer", "eason:", "oom_k",
      "OOM killer", "code=", "free()", "malloc()", "double free", "munmap_chunk", "corrupted", "stack smashing",
      "Segfault", "SIG"),
     lazy(
