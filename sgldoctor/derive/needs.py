@@ -130,13 +130,24 @@ def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version
         requirement = parse(line)
         if requirement is None:
             continue
-        marker = requirement.marker
-        if marker is not None and not any(marker.evaluate({**environment, "extra": extra}) for extra in extras or {""}):
+        if not _applies(requirement, environment, extras):
             continue
         name = releases.normalise(requirement.name)
         wanted = tuple(sorted(releases.normalise(extra) for extra in requirement.extras))
         needs.append(Need(name, str(requirement.specifier), wanted, by, version))
     return needs
+
+
+def _applies(requirement: Requirement, environment: dict[str, str], extras: set[str]) -> bool:
+    """Whether the marker holds with one of the extras; one that compares what cannot be compared does not."""
+    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+    from packaging.version import InvalidVersion
+
+    marker = requirement.marker
+    try:
+        return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in extras or {""})
+    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+        return False
 
 
 def of(name: str, facts: Facts, extras: tuple[str, ...] = ()) -> list[Need]:
