@@ -18,6 +18,11 @@ from sgldoctor.probe.target import Target
 SECONDS = 10.0
 """How long an interpreter may take to say who it is."""
 
+SYSTEM_FOLDERS = frozenset(f"/{name}" for name in "bin boot dev etc lib lib32 lib64 proc run sbin sys usr var".split())
+"""Where nobody puts an environment and where most of the files of an image are."""
+
+MOST_FOLDERS = 2000
+
 ASK = (
     "import sys,site,json;print(json.dumps({'prefix':sys.prefix,'base':sys.base_prefix,"
     "'version':'.'.join(map(str,sys.version_info[:3])),'sites':site.getsitepackages(),'executable':sys.executable}))"
@@ -94,7 +99,8 @@ def _choose(python: str | None, venv: str | None, root: str, variables: Mapping[
             return f"{name}={folder}", found
         stale.append(f"{name}={folder} is no environment")
     for path in _candidates(root, variables):
-        return "; ".join([f"python3 on PATH: {path}", *stale]), _of_interpreter(path, root, path)
+        how = "python3 on PATH" if root == "/" else f"found under {root}"
+        return "; ".join([f"{how}: {path}", *stale]), _of_interpreter(path, root, path)
     where = f" under {root}" if root != "/" else ""
     raise InputError(f"no Python environment found{where}: name one with --python PATH or --venv DIR")
 
@@ -166,15 +172,19 @@ def _folders_of_image(root: str) -> list[str]:
     for _ in range(3):
         below = []
         for parent in level:
-            for name in rooted.names(root, parent or "/"):
-                folder = f"{parent}/{name}"
-                if folder in {"/proc", "/sys", "/dev"}:
-                    continue
-                if rooted.is_file(root, folder + "/pyvenv.cfg") or rooted.is_folder(root, folder + "/conda-meta"):
+            try:
+                with os.scandir(root + parent) as entries:
+                    folders = sorted(
+                        f"{parent}/{entry.name}" for entry in entries if entry.is_dir(follow_symlinks=False)
+                    )
+            except OSError:
+                continue
+            for folder in folders:
+                if any(os.path.lexists(f"{root}{folder}/{mark}") for mark in ("pyvenv.cfg", "conda-meta")):
                     found.append(folder)
-                elif rooted.is_folder(root, folder):
+                elif folder not in SYSTEM_FOLDERS:
                     below.append(folder)
-        level = below[:2000]
+        level = below[:MOST_FOLDERS]
     return [folder for folder in found if _of_folder(folder, root) is not None]
 
 

@@ -219,6 +219,7 @@ class TestImage:
         assert target.prefix in {"/data/env", "/opt/venv"}
         assert target.environ == {}
         assert target.root == str(root)
+        assert target.chosen.startswith(f"found under {root}")
         assert os.path.isdir(target.path(target.prefix)) or target.prefix == "/opt/venv"
 
     def test_a_linked_environment_and_its_interpreter(self, root: Path) -> None:
