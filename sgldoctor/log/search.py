@@ -103,7 +103,7 @@ def _whole(data: bytes, literals: Sequence[bytes]) -> Selection:
         if len(line) <= LONG:
             lines.append((number, line))
         else:
-            lines += ((number, piece) for piece in pieces(line, literals))
+            lines += ((number, piece) for piece in pieces(line, finder(literals)(line)))
     if lines and not lines[-1][1]:
         lines.pop()
     return Selection(lines, data.count(b"\n") + (not data.endswith(b"\n") and bool(data)), len(data), whole=True)
@@ -245,14 +245,16 @@ class _Keeper:
 
     def __init__(self, engine: Engine, literals: Sequence[bytes]) -> None:
         self.engine = engine
-        self.literals = literals
+        self.present = finder(literals)
         self.number = 1  # of the next line
         self.until = 0  # lines below this number are kept in any case
         self.head = ENDS
         self.size = 0
         self.kept: dict[tuple[int, int], bytes] = {}
         self.shapes: dict[bytes, int] = {}
-        self.recent: deque[list[bytes]] = deque()  # the last lines, for what comes before a hit and for the end
+        self.recent: deque[tuple[list[bytes], int]] = (
+            deque()
+        )  # the last lines, for what comes before a hit and for the end
         self.recent_size = 0
 
     def lines(self, lines: list[bytes], data: bytes) -> None:
@@ -279,10 +281,10 @@ class _Keeper:
                 self.until = max(self.until, first + hit + after)
         self._follow(lines, done, len(lines))
         self.number = first + len(lines)
-        self.recent.append(lines)
+        self.recent.append((lines, len(data)))
         self.recent_size += len(data)
-        while len(self.recent) > BEFORE and self.recent_size - sum(map(len, self.recent[0])) > 2 * ENDS:
-            self.recent_size -= sum(map(len, self.recent.popleft()))
+        while len(self.recent) > BEFORE and self.recent_size - self.recent[0][1] > 2 * ENDS:
+            self.recent_size -= self.recent.popleft()[1]
 
     def _follow(self, lines: list[bytes], begin: int, end: int) -> int:
         """Keep the lines from ``begin`` to ``end`` that stand behind a hit; returns where to go on."""
@@ -297,7 +299,7 @@ class _Keeper:
         blocks = iter(reversed(self.recent))
         while len(found) < count and number > 1:
             if index == 0:
-                lines = next(blocks, [])
+                lines, _ = next(blocks, ([], 0))
                 index = len(lines)
                 if not lines:
                     break
@@ -326,13 +328,13 @@ class _Keeper:
         """Keep one whole line."""
         if (number, 0) in self.kept:
             return
-        for part, piece in enumerate(pieces(line, self.literals) if len(line) > LONG else (line,)):
+        for part, piece in enumerate(pieces(line, self.present(line)) if len(line) > LONG else (line,)):
             self.kept[number, part] = piece
             self.size += len(piece) + 50
 
     def part(self, line: bytes) -> None:
         """Keep what a part of an endless line has round its anchors, while there is room."""
-        for piece in pieces(line, self.literals):
+        for piece in pieces(line, self.present(line)):
             if self.size < KEPT:
                 self.kept[self.number, len(self.kept)] = piece
                 self.size += len(piece) + 50
@@ -340,7 +342,7 @@ class _Keeper:
     def finish(self) -> list[tuple[int, bytes]]:
         """Keep the end of the log too, and return everything in the order of the file."""
         room, number = ENDS, self.number
-        for lines in reversed(self.recent):
+        for lines, _ in reversed(self.recent):
             for line in reversed(lines):
                 number -= 1
                 room -= len(line) + 1
