@@ -14,6 +14,7 @@ KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
     ("nccl", re.compile(rb"p?nccl[A-Z]\w*$"), "libnccl"),
     ("nvshmem", re.compile(rb"nvshmem\w*$"), "libnvshmem_host"),
     ("cudnn", re.compile(rb"cudnn[A-Z]\w*$"), "libcudnn"),
+    ("other", re.compile(rb"cuFile\w*$"), "libcufile"),
     ("driver", re.compile(rb"cu[A-Z]\w*$"), "libcuda"),
     ("other", re.compile(rb"cublasLt\w*$"), "libcublasLt"),
     ("other", re.compile(rb"cublas\w*$"), "libcublas"),
