@@ -71,12 +71,11 @@ def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
     if not 60 <= width <= 300:
         return texts
     full = [index for index, (_, text) in enumerate(texts[:-1]) if len(text) == width]
-    sure = len({texts[index][1] for index in full}) > 1
-    if not full or not (sure or width in WIDTHS):
-        return texts
-    if sum(width - 4 <= len(text) < width for _, text in texts) > len(full):
+    if not full or sum(width - 4 <= len(text) < width for _, text in texts) > len(full):
         return texts  # lines of many lengths, of which some happen to be the longest
-    if 2 * sum(_begins(texts[index + 1][1]) for index in full) > len(full):
+    seams = sum(_broken(texts[index][1]) and _continues(texts[index + 1][1]) for index in full)
+    sure = seams > 1 and 2 * seams >= len(full)
+    if not seams or not (sure or width in WIDTHS):
         return texts
     out: list[tuple[int, str]] = []
     open_line = False
@@ -85,21 +84,26 @@ def _unwrap(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
             out[-1] = (out[-1][0], out[-1][1] + text)
         else:
             out.append((number, text))
-        open_line = len(text) == width and (text[-1].isalnum() or text[-1] in "_-/.,=([{'\"")
+        open_line = len(text) == width and _broken(text)
     return out
 
 
-def _begins(text: str) -> bool:
-    """Whether a line has a prefix of its own, so cannot be the rest of the line before."""
+def _broken(text: str) -> bool:
+    """Whether a line ends as if it were cut inside a word."""
+    return text[-1].isalnum() or text[-1] in "_-/=([{'\""
+
+
+def _continues(text: str) -> bool:
+    """Whether a line may be the rest of the one before: it begins nothing, and has no prefix of its own."""
+    if not text or _STARTS_ANEW.match(text) or exception(text):
+        return False
     line = peel(text, 0)
-    return bool(line.record or line.time or line.channel)
+    return not (line.record or line.time or line.channel)
 
 
 def _joins(before: str, text: str, sure: bool) -> bool:
     """Whether ``text`` is the rest of ``before``; one full line alone proves little, so a word must be broken there."""
-    if not text or _STARTS_ANEW.match(text) or exception(text) or _begins(text):
-        return False
-    return sure or (before[-1].isalpha() and text[0].isalpha() and text[0].islower())
+    return _continues(text) and (sure or (before[-1].isalpha() and text[0].isalpha() and text[0].islower()))
 
 
 def _undouble(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:

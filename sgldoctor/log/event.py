@@ -43,7 +43,7 @@ class Event(NamedTuple):
         type: exception type without its module, ``""`` for other kinds.
         frames: of an exception, outermost first.
         chain: number shared by the exceptions of one chained traceback ("During handling of ..."), -1 outside one.
-        depth: place in the chain: 0 is the inner cause. It is printed first, but for what Ray and exception groups wrap.
+        depth: place in the chain: 0 is the inner cause; printed first, but for what Ray and exception groups wrap.
         end: number of the last line that belongs to the event.
         time: time stamp as printed, ``""`` if none.
     """

@@ -158,6 +158,23 @@ def test_words_broken_at_the_width_of_a_terminal_are_joined() -> None:
     assert (event.kind, event.text[-25:]) == ("compiler", "No such file or directory")
 
 
+def test_long_lines_cut_at_the_same_column_are_joined() -> None:
+    lines = [
+        f"[rank{rank}]:[E226 11:16:37 NCCL.cpp:616] [Rank {rank}] Watchdog caught {what}: WorkNCCL(SeqNum=1)"
+        for rank, what in ((4, "a time-out of a collective operation"), (5, "collective operation timeout"))
+    ]
+    wrapped = "\n".join(line[at : at + 90] for line in lines for at in range(0, len(line), 90))
+    assert [event.text[-19:] for event in events(wrapped)] == [" WorkNCCL(SeqNum=1)"] * 2
+
+
+def test_one_line_of_several_ranks_is_no_wrapping() -> None:
+    text = (
+        "".join(f"[2025-06-04 16:47:33 TP{rank}] {'some message ' * 7}at the end\n" for rank in range(2))
+        + "lower case\n"
+    )
+    assert len(events(text)) == 3
+
+
 def test_lines_that_merely_have_equal_length_are_not_joined() -> None:
     message = "x" * 90
     text = f"[2025-06-04 16:47:33 TP0] {message}\n[2025-06-04 16:47:33 TP1] {message}\nnode-0:1:2 [0] NCCL INFO y\n"
