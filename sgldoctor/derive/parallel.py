@@ -3,7 +3,8 @@
 Each limit is an assert or ``ValueError`` of SGLang's own code (read in 0.5.2, 0.5.8 and 0.5.23, the same in all three):
 ``models/*.py`` (heads, KV heads), ``layers/linear.py`` and ``distributed/utils.py`` (divisibility),
 ``layers/moe/fused_moe_triton/layer.py`` (experts), ``layers/quantization/fp8.py`` (blocks),
-``layers/quantization/{gptq,awq,marlin_utils}.py`` (groups). The vocabulary is padded and limits nothing.
+``layers/quantization/{gptq,awq,marlin_utils}.py`` (groups). The vocabulary is padded to a multiple of 64, which
+most sizes divide; since when it is padded further is in ``knowledge/data/parallel-limits.json``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any, NamedTuple
 
 from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge.flags import inside
+from sgldoctor.knowledge.releases import load
 
 LARGEST = 64
 """Tensor-parallel sizes from 1 to this are tried when the ones that work are listed."""
@@ -22,7 +25,10 @@ SHARING = ("--dp-size", "--ep-size", "--attn-dp-size", "--attn-cp-size", "--moe-
 
 
 class Layout(NamedTuple):
-    """How GPUs share a model. ``tp`` counts all of them; the others divide it. ``ep`` 0 means "as many as tp"."""
+    """How GPUs share a model. ``tp`` counts all of them; the others divide it. ``ep`` 0 means "as many as tp".
+
+    ``vocabulary`` is the multiple to which the release pads the vocabulary before it splits it, 0 where any size fits.
+    """
 
     tp: int
     ep: int = 1
@@ -31,6 +37,7 @@ class Layout(NamedTuple):
     moe_dp: int = 1
     dense_tp: int = 0
     a2a: bool = False
+    vocabulary: int = 0
 
 
 class Limit(NamedTuple):
@@ -80,6 +87,9 @@ def limits(model: Mapping[str, Any], layout: Layout) -> list[Limit]:
         out.append(_plain("tensor parallel size", tp, groups, "attention groups (dp x cp)"))
     else:
         out += _attention(model, tp // groups)
+    if layout.vocabulary and groups == 1 and model.get("vocab"):
+        padded = -(-model["vocab"] // layout.vocabulary) * layout.vocabulary
+        out += [_plain("vocabulary size", padded, tp)] if padded % tp else []
     out += _dense(model, layout)
     if model.get("experts"):
         out += _experts(model, layout)
@@ -194,7 +204,17 @@ def layout_of(settings: Settings) -> Layout | None:
     a2a = settings.text("--moe-a2a-backend") not in ("", "none")
     # An all-to-all backend sets ep to tp by itself.
     share = 0 if a2a else max(ep or 1, 1)
-    return Layout(tp, share, max(attn_dp or 1, 1), max(attn_cp or 1, 1), max(moe_dp or 1, 1), max(dense or 0, 0), a2a)
+    vocabulary = load("parallel-limits.json")["vocabulary"]
+    return Layout(
+        tp=tp,
+        ep=share,
+        attn_dp=max(attn_dp or 1, 1),
+        attn_cp=max(attn_cp or 1, 1),
+        moe_dp=max(moe_dp or 1, 1),
+        dense_tp=max(dense or 0, 0),
+        a2a=a2a,
+        vocabulary=vocabulary["multiple"] if inside(vocabulary["present"], settings.release) else 0,
+    )
 
 
 def indivisible(facts: Facts) -> Facts:

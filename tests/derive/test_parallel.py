@@ -138,3 +138,10 @@ def test_a_size_from_an_unknown_variable_is_not_judged() -> None:
     found = launched(QWEN_7B, tp_size=None)
     assert not found.known("launch.indivisible")
     assert [entry.what for entry in found.unknown] == ["parallel sizes"]
+
+
+def test_the_vocabulary_limits_odd_sizes_until_a_release_pads_it() -> None:
+    phi = config(40, 10, 5120, 17920, vocab_size=100352)
+    assert working(model(phi), [1, 2, 5, 10]) == [1, 2, 5, 10]
+    assert working(model(phi), [1, 2, 5, 10], Layout(1, vocabulary=64)) == [1, 2]
+    assert [row["dimension"] for row in launched(phi, tp_size="5").rows("launch.indivisible")] == ["vocabulary size"]
