@@ -56,7 +56,7 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
         note = {"result": "nothing to apply", **show.to_json(plan)}
         status = common.emit(report._replace(fixed=note), args)
         head = "Nothing that the doctor may repair by itself." if report.causes else "Nothing to repair."
-        _say_plan(head, plan, (), (), quiet)
+        _say_plan(head, plan, None, (), quiet)
         return status
     if not quiet:
         common.emit(report, args)
@@ -224,7 +224,7 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
     return say
 
 
-def _say_plan(head: str, plan: Plan, moves: tuple[Move, ...], warnings: tuple[str, ...], quiet: bool) -> None:
+def _say_plan(head: str, plan: Plan, moves: tuple[Move, ...] | None, warnings: tuple[str, ...], quiet: bool) -> None:
     if quiet:
         return
     lines = [*show.table(plan, moves), *(f"  warning: {warning}" for warning in warnings)]

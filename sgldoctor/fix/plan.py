@@ -274,6 +274,10 @@ def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, n
     if any(name_of(text) == "torch" and exact(text) != have.get("torch") for _, text in wanted):
         # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
         gone += [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda") if row["unwanted"] in have]
+        # What it moved along is not moved back by the right torch where that one does not name it.
+        named = {name_of(text) for _, text in wanted}
+        along = [row for row in facts.rows("packages.unpinned") if row.get("mover") == "torch" and row.get("pin")]
+        wanted += [(Install((row["pin"],), deps=False), row["pin"]) for row in along if row["name"] not in named]
     gone = list(dict.fromkeys(gone))
     whole: list[str] = []  # with dependencies
     alone: list[str] = []

@@ -213,7 +213,8 @@ def _verify(table: dict[str, Any], context: Context) -> tuple[tuple[str, str], .
 def _variable(table: dict[str, Any], context: Context) -> str:
     template = str(table["name"])
     name = context.text(template)
-    if not validate.VARIABLE.fullmatch(name):
+    allowed = validate.LOGGED_VARIABLE if names(template) else validate.VARIABLE
+    if not allowed.fullmatch(name):
         raise Refused("the variable's name is not valid", "change the variable that the message names")
     if names(template) and not validate.known_variable(name):
         held = {str(row.get("name")) for row in context.facts.rows("environment")}

@@ -11,7 +11,10 @@ from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 """A distribution name, PEP 508."""
-VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+"""What a rule's author may write (``no_proxy``)."""
+LOGGED_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+"""What may come from a log."""
 FLAG = re.compile(r"--[a-z0-9][a-z0-9-]{0,80}")
 VALUE = re.compile(r"[A-Za-z0-9_.,:/+@%=\[\]{}\"' -]{0,400}")
 """Values of variables and flags: printable ASCII without what a shell would act upon even when quoted badly."""

@@ -12,7 +12,7 @@ from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean
 
 
-def table(plan: Plan, moves: Sequence[Move] = ()) -> list[str]:
+def table(plan: Plan, moves: Sequence[Move] | None = None) -> list[str]:
     """The plan, line by line; ``moves`` is what the installer says that it would do."""
     lines: list[str] = []
     rows = changes(plan, moves)
@@ -32,9 +32,15 @@ def table(plan: Plan, moves: Sequence[Move] = ()) -> list[str]:
     return [redact(clean(line.rstrip())) for line in lines]
 
 
-def changes(plan: Plan, moves: Sequence[Move] = ()) -> list[Change]:
-    """The table's rows: what was asked for, then what the installer moves besides."""
-    rows = {change.name: change for change in plan.changes}
+def changes(plan: Plan, moves: Sequence[Move] | None = None) -> list[Change]:
+    """The table's rows: what was asked for, then what the installer moves besides.
+
+    Where the installer was asked, what it would leave alone is no change.
+    """
+    if moves is None:
+        return list(plan.changes)
+    touched = {move.name for move in moves}
+    rows = {change.name: change for change in plan.changes if change.name in touched}
     for move in moves:
         asked = rows.get(move.name)
         if asked is None:
@@ -45,7 +51,7 @@ def changes(plan: Plan, moves: Sequence[Move] = ()) -> list[Change]:
     return list(rows.values())
 
 
-def to_json(plan: Plan, moves: Sequence[Move] = ()) -> dict[str, Any]:
+def to_json(plan: Plan, moves: Sequence[Move] | None = None) -> dict[str, Any]:
     """The plan for the report's key ``fixed``."""
     return {
         "changes": [change._asdict() for change in changes(plan, moves)],

@@ -6,13 +6,13 @@ import pytest
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall
-from sgldoctor.fix.install import Installer, Settings
+from sgldoctor.fix.install import Installer, Move, Settings
 from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
-from sgldoctor.fix.plan import Plan, Step, make
+from sgldoctor.fix.plan import Change, Plan, Step, make
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.fix.verify import verify
-from sgldoctor.report.plan import script, table
+from sgldoctor.report.plan import changes, script, table
 from sgldoctor.rules.schema import Finding, build
 
 
@@ -223,3 +223,23 @@ def test_installers_are_told_about_the_lane() -> None:
 def test_damaged_package_is_reinstalled_without_its_dependencies() -> None:
     plan = planned({"a": safe(Install(("numpy==2",), reinstall=True))}, installed(numpy="2"))
     assert plan.steps == (Step("install", ("numpy==2",)), Step("install", ("numpy==2",), deps=False, reinstall=True))
+
+
+def test_what_the_wrong_torch_moved_along_goes_back_with_it() -> None:
+    facts = installed(torch="2.11.0", cuda_bindings="13.5.0", transformers="5.0")
+    rows = [
+        {"name": "torch", "pin": "torch==2.9.1", "mover": ""},
+        {"name": "cuda-bindings", "pin": "cuda-bindings~=12.9.0", "mover": "torch"},
+        {"name": "transformers", "pin": "transformers==4.57.1", "mover": ""},
+    ]
+    facts.put("packages.unpinned", rows, "derived")
+    plan = planned({"a": safe(Install(("torch==2.9.1",)))}, facts)
+    assert plan.steps == (
+        Step("install", ("torch==2.9.1",)),
+        Step("install", ("cuda-bindings~=12.9.0",), deps=False),
+    )
+    assert [change.name for change in changes(plan)] == ["torch", "cuda-bindings"]
+    assert changes(plan, [Move("torch", "2.11.0", "2.9.1"), Move("triton", "3.6.0", "3.5.1")]) == [
+        Change("torch", "2.11.0", "2.9.1", "a"),
+        Change("triton", "3.6.0", "3.5.1", "required by the others"),
+    ]

@@ -121,6 +121,9 @@ def test_variables() -> None:
     action = {"do": "set-env", "name": "{name}", "value": "{value}"}
     known = "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK"
     assert one(action, params={"name": known, "value": "512"}).actions[0].command() == f"export {known}=512"
+    literal = {"do": "set-env", "name": "no_proxy", "value": "127.0.0.1,localhost"}
+    assert one(literal).actions == (SetEnv("no_proxy", "127.0.0.1,localhost"),)
+    assert one(action, params={"name": "no_proxy", "value": "x"}).safety == "manual"
     for name, value in [("LD_PRELOAD", "/tmp/x.so"), ("PATH", "/tmp"), (known, "$(id)"), (known, "a\nb"), ("a b", "1")]:
         assert one(action, params={"name": name, "value": value}).safety == "manual"
 
