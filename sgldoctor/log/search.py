@@ -24,8 +24,10 @@ ENDS = 64 << 10
 """Bytes kept of the beginning and of the end of a large log."""
 KEPT = 2 << 20
 """Bytes of passages kept; past half of it, only shapes that were not seen before are added."""
-LONG = 32 << 10
-"""A line longer than this is cut to pieces round its anchors."""
+LONG = 8 << 10
+"""A line longer than this is cut to pieces round its anchors: no event carries more."""
+DUMP = 32 << 10
+"""Bytes kept of a ``ServerArgs(...)`` dump, which is one line."""
 ENDLESS = 1 << 20
 """A line of which this much has been read is taken in parts."""
 WINDOW = 4 << 10
@@ -112,22 +114,23 @@ def _whole(data: bytes, literals: Sequence[bytes]) -> Selection:
 def pieces(line: bytes, literals: Sequence[bytes]) -> list[bytes]:
     r"""A long line as its beginning, its end, and windows round its anchors, cut at ``\r`` where there is one."""
     spans = [(0, WINDOW), (len(line) - WINDOW, len(line))]
-    if line.find(b"ServerArgs(") >= 0:
-        begin = line.find(b"ServerArgs(")
-        spans.append((begin, begin + LONG))
+    dump = line.find(b"ServerArgs(")
+    if dump >= 0:
+        spans.append((0 if dump < WINDOW else dump, min(dump + DUMP, len(line))))
     for literal in literals:
         at = line.find(literal)
         for _ in range(REPEATS):
             if at < 0:
                 break
-            left = max(line.rfind(b"\r", at - WINDOW, at) + 1, at - WINDOW, 0) if at else 0
+            first = max(at - WINDOW, 0)
+            left = max(line.rfind(b"\r", first, at) + 1, first)
             right = line.find(b"\r", at, at + WINDOW)
             spans.append((left, right if right >= 0 else min(at + WINDOW, len(line))))
             at = line.find(literal, spans[-1][1])
-    spans.sort()
+    spans.sort(key=lambda span: (span[0], -span[1]))
     merged: list[list[int]] = []
     for begin, end in spans:
-        if merged and begin <= merged[-1][1] and end - merged[-1][0] <= LONG:
+        if merged and begin <= merged[-1][1] and (end <= merged[-1][1] or end - merged[-1][0] <= LONG):
             merged[-1][1] = max(merged[-1][1], end)
         else:
             merged.append([max(begin, merged[-1][1] if merged else 0), end])

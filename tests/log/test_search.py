@@ -105,6 +105,18 @@ def test_errors_inside_a_line_of_many_megabytes_are_found_in_constant_memory() -
     assert max(len(line) for _, line in kept.lines) <= search.LONG
 
 
+def test_what_stands_far_right_in_a_line_is_in_some_event() -> None:
+    line = '{"text": "' + "word " * 2500 + "EADDRINUSE " + "word " * 200 + '"}'
+    assert any("EADDRINUSE" in event.text for event in reading(line, ANCHORS).events)
+
+
+def test_a_dump_of_arguments_is_read_whole() -> None:
+    fields = ", ".join(f"field_{i}='{i}'" for i in range(1200))
+    text = f"[2025-02-24 19:26:02] server_args=ServerArgs({fields})\n"
+    assert len(text) > 2 * search.LONG
+    assert len(reading(text, ANCHORS).facts.rows("launch.option")) == 1000
+
+
 def test_a_progress_bar_of_megabytes_is_cut_at_its_redraws() -> None:
     bar = b"".join(b"Loading: %d%%|##| %d/9 [00:01<00:09, 1.0it/s]\r" % (i % 100, i) for i in range(40_000))
     data = bar + b"ptxas fatal   : EADDRINUSE of sorts\r" + bar + b"\n"
