@@ -15,7 +15,7 @@ from sgldoctor.probe.target import Target
 
 def refuse(target: Target, facts: Facts, installer: Installer, before: State) -> None:
     """Raise FixError where packages of this environment must not, or cannot, be changed."""
-    if facts.value("python", "externally_managed") and not installer.settings.break_system:
+    if any(row.get("externally_managed") for row in facts.rows("python")) and not installer.settings.break_system:
         raise FixError(
             f"the Python {target.python} is managed by the operating system (PEP 668): installing into it can "
             "break the system. Use a virtual environment (--venv), or say --break-system-packages"

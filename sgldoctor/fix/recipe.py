@@ -107,14 +107,16 @@ def fixes(finding: Finding, facts: Facts, pin: Pin) -> tuple[Fix, ...]:
 
 def _place(facts: Facts) -> Place:
     """Where the commands of this report run: the interpreter probed, with uv where it lacks pip or uv is at hand."""
-    if facts.source("python") != "probe":
+    # A log may say something of a Python, too: only a probe says how it was chosen.
+    probed = next((row for row in facts.rows("python") if row.get("chosen") and row.get("executable")), None)
+    if probed is None:
         return kinds.ANYWHERE
     from sgldoctor.fix.tools import word_for_uv
 
-    python = str(facts.value("python", "executable") or "")
+    python = str(probed["executable"])
     has_pip = any(row.get("name") == "pip" for row in facts.rows("packages"))
     uv = word_for_uv(os.environ) or ("" if has_pip else "uv")
-    return Place(python, uv if python else "", bool(facts.value("host", "root")))
+    return Place(python, uv, bool(facts.value("host", "root")))
 
 
 def _fix(recipe: FixRecipe, context: Context) -> Fix | None:

@@ -155,7 +155,7 @@ def test_cache_module_and_system_package() -> None:
     assert fix.actions[0].command() == "sudo apt-get install -y libnuma1"
     facts = Facts()
     facts.put("host", {"distribution": "Rocky Linux 9.4", "root": True}, "probe")
-    facts.put("python", {"executable": "/opt/venv/bin/python"}, "probe")
+    facts.put("python", {"executable": "/opt/venv/bin/python", "chosen": "--venv /opt/venv"}, "probe")
     fix = one(numa, params={"library": "libnuma.so.1"}, facts=facts)
     assert fix.actions[0].command() == "dnf install -y numactl-libs"
     assert one(numa, params={"library": "evil; reboot.so.1"}).safety == "manual"
@@ -226,3 +226,13 @@ def test_requirements_are_canonical_or_refused(text: str) -> None:
         assert validate.NAME.fullmatch(name)
         assert validate.requirement(canonical) == checked
         assert not set(canonical) & set(" \t\n;@/$`'\"")
+
+
+def test_commands_are_for_the_environment_probed_also_when_a_log_names_another() -> None:
+    facts = Facts()
+    facts.put("python", {"version": "3.12", "executable": "/usr/bin/python"}, "log")
+    action = {"do": "install", "packages": ["numpy"]}
+    assert one(action, facts=facts).actions[0].command() == "pip install numpy==2.4.6"
+    facts.put("python", {"executable": "/opt/venv/bin/python", "chosen": "--venv /opt/venv"}, "probe")
+    facts.put("packages", {"name": "pip", "version": "26"}, "probe")
+    assert "/opt/venv/bin/python" in one(action, facts=facts).actions[0].command()
