@@ -74,10 +74,16 @@ def select(blocks: Iterable[bytes], anchors: Sequence[bytes], engine: Engine | N
         size += len(block)
         if size > WHOLE:
             break
-    literals = tuple(dict.fromkeys((*STRUCTURE, *(a for a in anchors if len(a) >= 4))))
     if size <= WHOLE:
-        return _whole(b"".join(held), literals)
+        return _whole(b"".join(held), anchors)
+    literals = _needed(anchors)
     return _large(_chain(b"".join(held), stream), literals, engine or templates(literals))
+
+
+def _needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
+    """What must be looked for: an anchor that holds a literal of the reader's own is found with it."""
+    more = (anchor for anchor in dict.fromkeys(anchors) if len(anchor) >= 4)
+    return (*STRUCTURE, *(anchor for anchor in more if not any(literal in anchor for literal in STRUCTURE)))
 
 
 def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -99,13 +105,15 @@ def _gathered(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-def _whole(data: bytes, literals: Sequence[bytes]) -> Selection:
+def _whole(data: bytes, anchors: Sequence[bytes]) -> Selection:
     lines: list[tuple[int, bytes]] = []
+    present: Callable[[bytes], list[bytes]] | None = None
     for number, line in enumerate(data.split(b"\n"), 1):
         if len(line) <= LONG:
             lines.append((number, line))
         else:
-            lines += ((number, piece) for piece in pieces(line, finder(literals)(line)))
+            present = present or finder(_needed(anchors))
+            lines += ((number, piece) for piece in pieces(line, present(line)))
     if lines and not lines[-1][1]:
         lines.pop()
     return Selection(lines, data.count(b"\n") + (not data.endswith(b"\n") and bool(data)), len(data), whole=True)
@@ -148,39 +156,36 @@ def templates(literals: Sequence[bytes]) -> Engine:
     short = [literal for key, group in stripped.items() if len(key) < 3 for literal in group]
     present = finder([key for key in stripped if len(key) >= 3])
     seen: set[bytes] = set()
-    hot: dict[bytes, int] = {}
+    hot: dict[bytes, _Shape] = {}
     used = 0
 
     def find(block: bytes) -> Iterable[int]:
         nonlocal used
-        shape = block.translate(None, _HEX).split(b"\n")
-        new = set(shape)
+        shapes = block.translate(None, _HEX).split(b"\n")
+        new = set(shapes)
         new -= seen
         new.difference_update(hot)
-        if new:
-            there = present(b"\n".join(new))
-            for line in new:
-                for key in there:
-                    if key in line:
-                        hot[line] = 0
-                        break
-                else:
-                    if len(line) < SEEN_LINE and used < SEEN_BYTES:
-                        seen.add(line)
-                        used += len(line) + 50
+        there = present(b"\n".join(new)) if new else []
+        for shape in new:
+            keys = [key for key in there if key in shape]
+            if keys:
+                hot[shape] = _Shape([literal for key in keys for literal in stripped[key]])
+            elif len(shape) < SEEN_LINE and used < SEEN_BYTES:
+                seen.add(shape)
+                used += len(shape) + 50
         offsets = _raw(block, short)
-        if not hot.keys().isdisjoint(shape):
-            raws = block.split(b"\n")
-            begins = list(accumulate(map(len, raws), initial=0))
-            for index in [index for index, line in enumerate(shape) if line in hot]:
-                if any(literal in raws[index] for literal in literals):
+        if not hot.keys().isdisjoint(shapes):
+            lines = block.split(b"\n")
+            begins = list(accumulate(map(len, lines), initial=0))
+            for index in [index for index, shape in enumerate(shapes) if shape in hot]:
+                found = hot[shapes[index]]
+                if found.count < REPEATS and any(literal in lines[index] for literal in found.literals):
                     offsets.append(begins[index] + index)
-                line = shape[index]
-                hot[line] = hot.get(line, 0) + 1
-            for line in [line for line, count in hot.items() if count >= REPEATS]:
-                del hot[line]
-                if len(line) < SEEN_LINE:
-                    seen.add(line)
+                    found.count += 1
+            for shape in [shape for shape, found in hot.items() if found.count >= REPEATS]:
+                del hot[shape]
+                if len(shape) < SEEN_LINE:
+                    seen.add(shape)
             if len(hot) > 20_000:  # a log of ever new failures: forget, do not grow
                 hot.clear()
         return offsets
@@ -188,26 +193,42 @@ def templates(literals: Sequence[bytes]) -> Engine:
     return find
 
 
-def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
-    """A function that says which of ``keys`` a text holds.
+class _Shape:
+    """A shape of lines that may hold literals: which, and how often they did."""
 
-    Keys with a whole word inside are looked for only in a text that has this word; so the cost of many keys is hardly
-    more than that of a few.
+    __slots__ = ("count", "literals")
+
+    def __init__(self, literals: list[bytes]) -> None:
+        self.literals = literals
+        self.count = 0
+
+
+def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
+    """A function that says which of ``keys`` a text holds, at a cost that hardly grows with their number.
+
+    A key with a whole word inside is looked for only in a text that has this word. Of the others, a piece of a word is
+    first looked for in the distinct words of the text, which are far shorter than the text.
     """
     by_word: dict[bytes, list[bytes]] = {}
-    plain: list[bytes] = []
+    by_part: list[tuple[bytes, bytes]] = []
     for key in keys:
         words = key.translate(_WORDS).split()
-        words = words[0 if key[:1].translate(_WORDS) == b" " else 1 :]
-        words = words[: None if key[-1:].translate(_WORDS) == b" " else -1]
-        word = max(words, key=len, default=b"")
-        (by_word.setdefault(word, []) if len(word) > 2 else plain).append(key)
+        opens = key[:1].translate(_WORDS) == b" "
+        closes = key[-1:].translate(_WORDS) == b" "
+        word = max(words[0 if opens else 1 : None if closes else -1], key=len, default=b"")
+        if len(word) > 2:
+            by_word.setdefault(word, []).append(key)
+        elif len(words) < 2:
+            by_part.append((words[0] if words else b"", key))
+        else:
+            by_part.append((max(words[0] + b" ", b" " + words[-1], key=len), key))
 
     def present(text: bytes) -> list[bytes]:
-        found = [key for key in plain if key in text]
-        if by_word:
-            for word in by_word.keys() & set(text.translate(_WORDS).split()):
-                found += [key for key in by_word[word] if key in text]
+        words = set(text.translate(_WORDS).split())
+        spaced = b" " + b" ".join(words) + b" "
+        found = [key for part, key in by_part if part in spaced and key in text]
+        for word in by_word.keys() & words:
+            found += [key for key in by_word[word] if key in text]
         return found
 
     return present

@@ -5,6 +5,8 @@ import time
 import tracemalloc
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sgldoctor.log import search
 from sgldoctor.log.document import clean
@@ -146,9 +148,19 @@ def test_another_engine_can_be_handed_in() -> None:
 
 
 def test_keys_are_found_by_the_words_inside_them() -> None:
-    keys = [b" cannot open shared object", b"undefined symbol", b"one two three", b"xy", b"-lcuda"]
+    keys = [
+        b" cannot open shared object",
+        b"undefined symbol",
+        b"one two three",
+        b"xy",
+        b"-lcuda",
+        b"]: ",
+        b"so: c",
+        b"y; l",
+        b"no no",
+    ]
     present = search.finder(keys)
-    text = b"zone two threes; libx.so: cannot open shared object file; axyb; ld: -lcudart"
+    text = b"zone two threes; libx.so: cannot open shared object file; axyb; ld: -lcudart [x]: n no"
     assert sorted(present(text)) == sorted(key for key in keys if key in text)
 
 
@@ -162,3 +174,19 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     reading("\n".join(text[at : at + 3000] for at in range(0, 400_000, 3000)), ANCHORS)
     reading("\n".join(text[at : at + 30_000] + " x" for at in range(0, 300_000, 30_000)), ANCHORS)
     assert time.process_time() - begin < 5
+
+
+@given(st.lists(st.text("ab1 :", min_size=1, max_size=6), max_size=8), st.text("ab1 :\n", max_size=60))
+def test_no_key_is_missed(keys: list[str], text: str) -> None:
+    wanted = [key.encode() for key in dict.fromkeys(keys)]
+    data = text.encode()
+    assert sorted(search.finder(wanted)(data)) == sorted(key for key in wanted if key in data)
+
+
+def test_a_shape_that_often_lacks_the_anchor_is_not_given_up() -> None:
+    lines = serving(12_000)
+    for at in range(3_000, 4_000):
+        lines[at] = f"CUDA status 7{at % 10}0 of a device"
+    lines[9_000] = "CUDA status 802 of a device"
+    kept = search.select([("\n".join(lines)).encode()], (b"CUDA status 802",))
+    assert any(line == b"CUDA status 802 of a device" for _, line in kept.lines)
