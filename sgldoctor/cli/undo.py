@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
     target = find(entry.python, None, None, os.environ)
     if target.prefix != entry.prefix:
         raise FixError(f"{entry.python} is not the interpreter of {entry.prefix} any more")
+    if entry.begun.get("stamp", 0) != snapshot.stamp(target.prefix):
+        raise FixError(f"{target.prefix} was made anew since {entry.id}: what was there before is not its former state")
     installer = None
     if entry.begun.get("steps"):
         installer = install.choose(target, fix.settings(args), "pip" in snapshot.take(target).packages)

@@ -48,6 +48,14 @@ def site_of(target: Target) -> str:
     return there[0] if there else ""
 
 
+def stamp(prefix: str) -> int:
+    """When a virtual environment was made, in nanoseconds; 0 for another kind. A new one of the same name differs."""
+    try:
+        return os.stat(os.path.join(prefix, "pyvenv.cfg")).st_mtime_ns
+    except OSError:
+        return 0
+
+
 def take(target: Target) -> State:
     """Read the folder into which repairs are written, and the platform's second one (``lib64``) where they differ."""
     site = site_of(target)

@@ -45,6 +45,7 @@ def apply(work: Work, plan: Plan, moves: Sequence[Move], before: State, say: Say
         work.folder,
         {
             "id": work.id, "event": "begin", "prefix": work.target.prefix, "python": work.target.python,
+            "stamp": snapshot.stamp(work.target.prefix),
             "why": list(plan.why), "steps": [step.to_json() for step in plan.steps],
             "moves": [list(move) for move in moves], "before": before.to_json(),
         },

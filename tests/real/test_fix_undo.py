@@ -182,6 +182,17 @@ def test_line_of_the_journal_that_was_cut_short_harms_nothing(uv_env: Env) -> No
     assert last(env).end == "undone"
 
 
+def test_environment_that_was_made_anew_is_left_alone(uv_env: Env) -> None:
+    env = uv_env
+    env.uv("uninstall", "numpy")
+    assert env.repair("--yes", "--installer", "uv") == 0
+    os.utime(env.prefix / "pyvenv.cfg")
+    done = undo(env)
+    assert done.returncode == 2
+    assert "was made anew" in done.stderr
+    assert "numpy" in env.versions()
+
+
 def test_second_doctor_is_refused(uv_env: Env) -> None:
     from sgldoctor.fix.preflight import lock
 
