@@ -126,12 +126,12 @@ def _uncircled(ranked: list[Finding], findings: Sequence[Finding]) -> list[Findi
     ]
 
 
-def _order(finding: Finding) -> tuple[int, int, int, int, int, int, str]:
+def _order(finding: Finding) -> tuple[int, int, bool, int, int, int, str]:
     first = _first(finding)
     return (
         _ROLE[finding.role],
         _SEVERITY[finding.severity],
-        _yields(finding),
+        finding.rule.frame,
         # What a log shows comes before what was only read from the machine: it did fail, there.
         0 if finding.events else 1,
         first,
