@@ -14,6 +14,7 @@ from sgldoctor.fix.plan import Step, name_of
 from sgldoctor.fix.tools import find_uv, key_of
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
+from sgldoctor.report.redact import redact
 
 RESOLVE_SECONDS = 900.0
 APPLY_SECONDS = 7200.0
@@ -183,9 +184,9 @@ def _signal(group: int, number: int) -> None:
 
 
 def last_words(ran: Ran, lines: int = 12) -> str:
-    """The end of what the installer said, for a message."""
+    """The end of what the installer said, for a message; it may name an index with its password."""
     said = [line.rstrip() for line in f"{ran.stdout}\n{ran.stderr}".splitlines() if line.strip()]
-    return "\n".join(([ran.because] if ran.because else []) + said[-lines:])
+    return redact("\n".join(([ran.because] if ran.because else []) + said[-lines:]))
 
 
 def resolve(installer: Installer, steps: Sequence[Step], before: Mapping[str, str]) -> tuple[Move, ...]:

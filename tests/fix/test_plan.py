@@ -6,12 +6,13 @@ import pytest
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall
-from sgldoctor.fix.install import Installer, Move, Settings
+from sgldoctor.fix.install import Installer, Move, Settings, last_words
 from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
 from sgldoctor.fix.plan import Change, Plan, Step, make
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.fix.verify import verify
+from sgldoctor.probe.run import Ran
 from sgldoctor.report.plan import changes, script, table
 from sgldoctor.rules.schema import Finding, build
 
@@ -243,3 +244,9 @@ def test_what_the_wrong_torch_moved_along_goes_back_with_it() -> None:
         Change("torch", "2.11.0", "2.9.1", "a"),
         Change("triton", "3.6.0", "3.5.1", "required by the others"),
     ]
+
+
+def test_words_of_the_installer_are_shown_without_secrets() -> None:
+    ran = Ran(1, "Looking in indexes: https://me:s3cret@mirror.example/simple\n", "ERROR: no\n", "")
+    assert "s3cret" not in last_words(ran)
+    assert "mirror.example" in last_words(ran)
