@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sgldoctor import derive, log
 from sgldoctor.derive.when import holds
+from sgldoctor.events import Event
 from sgldoctor.facts import Facts
-from sgldoctor.log.event import Event
 from sgldoctor.probe.target import Target
 from sgldoctor.rank import rank
 from sgldoctor.report.failures import unexplained

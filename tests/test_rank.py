@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgldoctor.log.event import Event
+from sgldoctor.events import Event
 from tests.rules.make import exceptions, findings, log_rule, roles
 
 

@@ -10,10 +10,10 @@ import itertools
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
+from sgldoctor.events import Event
 from sgldoctor.facts import Facts
 from sgldoctor.log.blocks import blocks
 from sgldoctor.log.document import clean
-from sgldoctor.log.event import Event
 from sgldoctor.log.events import events
 from sgldoctor.log.pasted import collect
 from sgldoctor.log.search import select

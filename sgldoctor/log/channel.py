@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sgldoctor.events import Event, Frame
 from sgldoctor.log import classify
-from sgldoctor.log.event import Event, Frame
 from sgldoctor.log.forms import CARET, ELISION, HEADER, PROMPT, chain_marker, frame_match, stack_line
 from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line

@@ -225,7 +225,7 @@ def _placed(text: str, level: str) -> str:
 
 
 def kind(line: Line) -> str:
-    """One of :data:`sgldoctor.log.event.KINDS` but ``exception``, for a line that no traceback claims."""
+    """One of :data:`sgldoctor.events.KINDS` but ``exception``, for a line that no traceback claims."""
     text, level = line.text[:FORM_BYTES], line.level
     if "NCCL WARN" in text:
         return "nccl"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from sgldoctor.events import Event
 from sgldoctor.log.channel import Channel
-from sgldoctor.log.event import Event
 from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 

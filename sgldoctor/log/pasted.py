@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
 from sgldoctor.log import pasted_launch, pasted_versions
-from sgldoctor.log.event import Event
 from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 

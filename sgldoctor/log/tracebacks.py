@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sgldoctor.events import Event, Frame
 from sgldoctor.log import classify, forms
-from sgldoctor.log.event import Event, Frame
 from sgldoctor.log.lines import Line
 
 MESSAGE_LINES = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sgldoctor.log.event import Event
+from sgldoctor.events import Event
 from sgldoctor.report.model import Failure
 from sgldoctor.rules.schema import Finding
 

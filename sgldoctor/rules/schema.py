@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from sgldoctor.errors import RuleError
+from sgldoctor.events import KINDS, Event
 from sgldoctor.facts import Row
-from sgldoctor.log.event import KINDS, Event
 
 SEVERITIES = ("error", "warning", "info")
 ROLES = ("cause", "symptom", "notice")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
-from sgldoctor.log.event import Event
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
 from sgldoctor.rules.template import fill

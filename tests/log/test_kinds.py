@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sgldoctor.log.event import KINDS
+from sgldoctor.events import KINDS
 from tests.log.texts import events, said
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sgldoctor.errors import InputError
-from sgldoctor.log.event import KINDS
+from sgldoctor.events import KINDS
 from tests.log.texts import KERNEL_BLOCK, chained_traceback, events, exceptions, plain_traceback, reading
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / ".." / "shared"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sgldoctor.events import Event
 from sgldoctor.facts import Facts
-from sgldoctor.log.event import Event
 from sgldoctor.rank import rank
 from sgldoctor.rules.schema import Finding, Rule, build
 from sgldoctor.rules.select import select

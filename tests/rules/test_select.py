@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from sgldoctor.events import Event, Frame
 from sgldoctor.facts import Facts
-from sgldoctor.log.event import Event, Frame
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.select import fits, select
 from tests.rules.make import exceptions, findings, log_rule, rule
