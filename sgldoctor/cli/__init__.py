@@ -29,7 +29,7 @@ examples:
   sgldoctor check --python /opt/venv/bin/python --fix
   sgldoctor explain crash.log
   python -m sglang.launch_server ... 2>&1 | tee crash.log; sgldoctor explain < crash.log
-  sgldoctor rules show libcudnn-missing
+  sgldoctor rules show missing-libcudnn
 
 'sgldoctor COMMAND --help' explains a command. Exit status: 0 healthy, 1 problems, 2 usage or unreadable input,
 3 nothing wrong found but something essential could not be judged.

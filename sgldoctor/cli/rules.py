@@ -13,9 +13,9 @@ from sgldoctor.rules.schema import Rule
 
 EPILOG = """examples:
   sgldoctor rules list --area libraries
-  sgldoctor rules show libcudnn-missing
+  sgldoctor rules show missing-libcudnn
   sgldoctor rules lint my-rules/
-  sgldoctor rules test libcudnn-missing        run its fixtures; --accept writes what it found for review
+  sgldoctor rules test missing-libcudnn        run its fixtures; --accept writes what it found for review
 """
 
 
