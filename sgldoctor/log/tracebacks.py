@@ -267,7 +267,7 @@ class Tracebacks:
                 self._finish()
             return True
         if not self._goes_on(text, line):
-            wraps = forms.frame_match(text) is not None
+            wraps = not self.blanks and forms.frame_match(text) is not None
             self._finish()
             if wraps:  # Ray prints the wrapping exception first, then the traceback that it wraps
                 event = self.events[self.last]
