@@ -11,10 +11,13 @@ handed to :func:`select` as long as it finds at least the anchors.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
 from typing import NamedTuple
+
+from sgldoctor.log.engine_py import HEX, REPEATS, SEEN_LINE, Engine, templates
+from sgldoctor.log.literals import finder
 
 WHOLE = 512 << 10
 """Bytes up to which a log is kept whole."""
@@ -34,10 +37,10 @@ WINDOW = 4 << 10
 """Bytes kept on each side of an anchor in such a line."""
 BEFORE, AFTER = 3, 14
 """Lines kept round the first line of its shape that has an anchor."""
-OFTEN, REPEATS = 3, 20
-"""How often a shape of line is kept with a little of its surroundings, and at all."""
-SEEN_BYTES = 4 << 20
-SEEN_LINE = 300
+OFTEN = 3
+"""How often a shape of line is kept with a little of its surroundings; at all, :data:`REPEATS` times."""
+LARGE = 16 << 20
+"""Bytes of a log after which loading and compiling a faster engine pays."""
 
 STRUCTURE: tuple[bytes, ...] = (
     b"Traceback (most recent", b'  File "', b"Error", b"error:", b"Exception", b"ERROR", b"FATAL", b"CRITICAL",
@@ -47,12 +50,6 @@ STRUCTURE: tuple[bytes, ...] = (
     b"PyTorch version", b"PyTorch:", b"oom-kill",
 )  # fmt: skip
 """What the reader itself looks for, beside the rules' anchors: where tracebacks, deaths and pasted facts begin."""
-
-_HEX = b"0123456789abcdef"
-_WORDS = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
-"""Everything that is no ASCII letter or digit becomes a blank."""
-
-Engine = Callable[[bytes], Iterable[int]]
 
 
 class Selection(NamedTuple):
@@ -77,7 +74,7 @@ def select(blocks: Iterable[bytes], anchors: Sequence[bytes], engine: Engine | N
     if size <= WHOLE:
         return _whole(b"".join(held), anchors)
     literals = _needed(anchors)
-    return _large(_chain(b"".join(held), stream), literals, engine or templates(literals))
+    return _large(_chain(b"".join(held), stream), literals, engine or _engine(literals))
 
 
 def _needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -145,103 +142,30 @@ def pieces(line: bytes, literals: Sequence[bytes]) -> list[bytes]:
     return [line[begin:end] for begin, end in merged if begin < end]
 
 
-def templates(literals: Sequence[bytes]) -> Engine:
-    """The engine of the standard library: search each shape of line once, then only count it.
+def _engine(literals: Sequence[bytes]) -> Engine:
+    """The engine that fits the size of the log, which nobody knows before it is read.
 
-    Sound because an anchor that is in a line is, stripped of digits and hex letters, in the stripped line.
+    ``SGLDOCTOR_ENGINE`` chooses: ``py``, ``hs`` (hyperscan from the first block on) or ``auto``. What is kept is the
+    same in each case; where hyperscan is absent or fails, the other engine goes on.
     """
-    stripped: dict[bytes, list[bytes]] = {}
-    for literal in literals:
-        stripped.setdefault(literal.translate(None, _HEX), []).append(literal)
-    short = [literal for key, group in stripped.items() if len(key) < 3 for literal in group]
-    present = finder([key for key in stripped if len(key) >= 3])
-    seen: set[bytes] = set()
-    hot: dict[bytes, _Shape] = {}
-    used = 0
+    wanted = os.environ.get("SGLDOCTOR_ENGINE", "auto")
+    slow = templates(literals)
+    if wanted == "py":
+        return slow
+    engine = slow
+    left = 0 if wanted == "hs" else LARGE
 
     def find(block: bytes) -> Iterable[int]:
-        nonlocal used
-        shapes = block.translate(None, _HEX).split(b"\n")
-        new = set(shapes)
-        new -= seen
-        new.difference_update(hot)
-        there = present(b"\n".join(new)) if new else []
-        for shape in new:
-            keys = [key for key in there if key in shape]
-            if keys:
-                hot[shape] = _Shape([literal for key in keys for literal in stripped[key]])
-            elif len(shape) < SEEN_LINE and used < SEEN_BYTES:
-                seen.add(shape)
-                used += len(shape) + 50
-        offsets = _raw(block, short)
-        if not hot.keys().isdisjoint(shapes):
-            lines = block.split(b"\n")
-            begins = list(accumulate(map(len, lines), initial=0))
-            for index in [index for index, shape in enumerate(shapes) if shape in hot]:
-                found = hot[shapes[index]]
-                if found.count < REPEATS and any(literal in lines[index] for literal in found.literals):
-                    offsets.append(begins[index] + index)
-                    found.count += 1
-            for shape in [shape for shape, found in hot.items() if found.count >= REPEATS]:
-                del hot[shape]
-                if len(shape) < SEEN_LINE:
-                    seen.add(shape)
-            if len(hot) > 20_000:  # a log of ever new failures: forget, do not grow
-                hot.clear()
-        return offsets
+        nonlocal engine, left
+        if left >= 0:
+            left -= len(block)
+            if left < 0:
+                from sgldoctor.log.engine_hs import hyperscan
+
+                engine = hyperscan(literals, slow)
+        return engine(block)
 
     return find
-
-
-class _Shape:
-    """A shape of lines that may hold literals: which, and how often they did."""
-
-    __slots__ = ("count", "literals")
-
-    def __init__(self, literals: list[bytes]) -> None:
-        self.literals = literals
-        self.count = 0
-
-
-def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
-    """A function that says which of ``keys`` a text holds, at a cost that hardly grows with their number.
-
-    A key with a whole word inside is looked for only in a text that has this word. Of the others, a piece of a word is
-    first looked for in the distinct words of the text, which are far shorter than the text.
-    """
-    by_word: dict[bytes, list[bytes]] = {}
-    by_part: list[tuple[bytes, bytes]] = []
-    for key in keys:
-        words = key.translate(_WORDS).split()
-        opens = key[:1].translate(_WORDS) == b" "
-        closes = key[-1:].translate(_WORDS) == b" "
-        word = max(words[0 if opens else 1 : None if closes else -1], key=len, default=b"")
-        if len(word) > 2:
-            by_word.setdefault(word, []).append(key)
-        elif len(words) < 2:
-            by_part.append((words[0] if words else b"", key))
-        else:
-            by_part.append((max(words[0] + b" ", b" " + words[-1], key=len), key))
-
-    def present(text: bytes) -> list[bytes]:
-        words = set(text.translate(_WORDS).split())
-        spaced = b" " + b" ".join(words) + b" "
-        found = [key for part, key in by_part if part in spaced and key in text]
-        for word in by_word.keys() & words:
-            found += [key for key in by_word[word] if key in text]
-        return found
-
-    return present
-
-
-def _raw(block: bytes, literals: Sequence[bytes]) -> list[int]:
-    offsets: list[int] = []
-    for literal in literals:
-        at = block.find(literal)
-        while at >= 0 and len(offsets) < REPEATS:
-            offsets.append(at)
-            at = block.find(literal, at + len(literal))
-    return offsets
 
 
 def _large(blocks: Iterable[bytes], literals: Sequence[bytes], engine: Engine) -> Selection:
@@ -254,14 +178,32 @@ def _large(blocks: Iterable[bytes], literals: Sequence[bytes], engine: Engine) -
         data = carry + block if carry else block
         cut = data.rfind(b"\n") + 1
         if cut:
-            keep.lines(data[:cut].split(b"\n")[:-1], data[:cut])
+            keep.lines(data[:cut])
         carry = data[cut:]
         while len(carry) > ENDLESS:  # a line without an end: take out what its beginning has, go on with the rest
             keep.part(carry[:ENDLESS])
             carry = carry[ENDLESS - overlap :]
     if carry:
-        keep.lines([carry], carry)
+        keep.lines(carry)
     return Selection(keep.finish(), keep.number - 1, size, whole=False)
+
+
+class _Block:
+    """Whole lines as they stand in the file; most blocks are never cut to lines."""
+
+    __slots__ = ("_lines", "count", "data")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.count = data.count(b"\n") + (not data.endswith(b"\n"))
+        self._lines: list[bytes] | None = None
+
+    def lines(self) -> list[bytes]:
+        """The lines, without their ends."""
+        if self._lines is None:
+            self._lines = self.data.split(b"\n")
+            del self._lines[self.count :]
+        return self._lines
 
 
 class _Keeper:
@@ -276,66 +218,73 @@ class _Keeper:
         self.size = 0
         self.kept: dict[tuple[int, int], bytes] = {}
         self.shapes: dict[bytes, int] = {}
-        self.recent: deque[tuple[list[bytes], int]] = (
-            deque()
-        )  # the last lines, for what comes before a hit and for the end
+        self.recent: deque[_Block] = deque()  # the last lines, for what comes before a hit and for the end
         self.recent_size = 0
 
-    def lines(self, lines: list[bytes], data: bytes) -> None:
-        """Take whole lines; ``data`` are the same as they stand in the file."""
+    def lines(self, data: bytes) -> None:
+        """Take whole lines as they stand in the file."""
+        block = _Block(data)
         first = self.number
-        index = 0
-        while self.head > 0 and index < len(lines):
-            self.head -= len(lines[index]) + 1
-            self.put(first + index, lines[index])
-            index += 1
-        done, hit, at = index, 0, 0
+        done = 0
+        while self.head > 0 and done < block.count:
+            line = block.lines()[done]
+            self.head -= len(line) + 1
+            self.put(first + done, line)
+            done += 1
+        hit = at = end = 0
         for offset in sorted(self.engine(data)):
-            hit += data.count(b"\n", at, offset)
-            at = offset
-            if hit >= len(lines):
-                break
-            done = self._follow(lines, done, hit)
+            if offset < end:
+                continue  # in the line of the hit before
+            begin = data.rfind(b"\n", end, offset) + 1 or end
+            end = data.find(b"\n", offset) + 1 or len(data) + 1
+            if first + done < self.until:
+                hit += data.count(b"\n", at, begin)
+                at = begin
+                done = self._follow(block, done, hit)
             if self.size > 2 * KEPT:
                 continue
-            before, after = self._room(lines[hit])
+            line = data[begin : end - 1]
+            before, after = self._room(line)
             if after:
-                for number, line in self._before(lines, hit, before):
-                    self.put(number, line)
+                hit += data.count(b"\n", at, begin)
+                at = begin
+                for number, earlier in self._before(block, hit, before):
+                    self.put(number, earlier)
+                done = max(done, hit)
                 self.until = max(self.until, first + hit + after)
-        self._follow(lines, done, len(lines))
-        self.number = first + len(lines)
-        self.recent.append((lines, len(data)))
+        self._follow(block, done, block.count)
+        self.number = first + block.count
+        self.recent.append(block)
         self.recent_size += len(data)
-        while len(self.recent) > BEFORE and self.recent_size - self.recent[0][1] > 2 * ENDS:
-            self.recent_size -= self.recent.popleft()[1]
+        while len(self.recent) > BEFORE and self.recent_size - len(self.recent[0].data) > 2 * ENDS:
+            self.recent_size -= len(self.recent.popleft().data)
 
-    def _follow(self, lines: list[bytes], begin: int, end: int) -> int:
+    def _follow(self, block: _Block, begin: int, end: int) -> int:
         """Keep the lines from ``begin`` to ``end`` that stand behind a hit; returns where to go on."""
         for index in range(begin, min(end, self.until - self.number)):
-            self.put(self.number + index, lines[index])
+            self.put(self.number + index, block.lines()[index])
         return max(begin, end)
 
-    def _before(self, lines: list[bytes], hit: int, count: int) -> list[tuple[int, bytes]]:
+    def _before(self, block: _Block, hit: int, count: int) -> list[tuple[int, bytes]]:
         """The ``count`` lines before a hit, also those of earlier blocks."""
         found: list[tuple[int, bytes]] = []
         index, number = hit, self.number + hit
         blocks = iter(reversed(self.recent))
         while len(found) < count and number > 1:
             if index == 0:
-                lines, _ = next(blocks, ([], 0))
-                index = len(lines)
-                if not lines:
+                earlier = next(blocks, None)
+                if earlier is None:
                     break
+                block, index = earlier, earlier.count
             index -= 1
             number -= 1
-            found.append((number, lines[index]))
+            found.append((number, block.lines()[index]))
         return found
 
     def _room(self, line: bytes) -> tuple[int, int]:
         """How many lines before and from this one on are kept: fewer, the more often its shape was kept already."""
         long = len(line) > 4 * SEEN_LINE  # a dump of a request or of arguments: unique, so known by its beginning
-        shape = line.translate(None, _HEX)[: 45 if long else SEEN_LINE]
+        shape = line.translate(None, HEX)[: 45 if long else SEEN_LINE]
         count = self.shapes.get(shape, 0)
         if count >= REPEATS or len(self.shapes) > 20_000:
             return 0, 0
@@ -366,8 +315,8 @@ class _Keeper:
     def finish(self) -> list[tuple[int, bytes]]:
         """Keep the end of the log too, and return everything in the order of the file."""
         room, number = ENDS, self.number
-        for lines, _ in reversed(self.recent):
-            for line in reversed(lines):
+        for block in reversed(self.recent):
+            for line in reversed(block.lines()):
                 number -= 1
                 room -= len(line) + 1
                 if room >= 0 or number == self.number - 1:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sgldoctor.log import search
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
+from sgldoctor.log.literals import finder
 from tests.log.texts import plain_traceback, reading
 
 ANCHORS = (b"Failed to register memory", b"out of memory", b"EADDRINUSE")
@@ -159,7 +160,7 @@ def test_keys_are_found_by_the_words_inside_them() -> None:
         b"y; l",
         b"no no",
     ]
-    present = search.finder(keys)
+    present = finder(keys)
     text = b"zone two threes; libx.so: cannot open shared object file; axyb; ld: -lcudart [x]: n no"
     assert sorted(present(text)) == sorted(key for key in keys if key in text)
 
@@ -180,7 +181,7 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
 def test_no_key_is_missed(keys: list[str], text: str) -> None:
     wanted = [key.encode() for key in dict.fromkeys(keys)]
     data = text.encode()
-    assert sorted(search.finder(wanted)(data)) == sorted(key for key in wanted if key in data)
+    assert sorted(finder(wanted)(data)) == sorted(key for key in wanted if key in data)
 
 
 def test_a_shape_that_often_lacks_the_anchor_is_not_given_up() -> None:

@@ -1,0 +1,98 @@
+"""The engine of the standard library: each shape of line is searched once, then only counted.
+
+Logs of servers repeat themselves. A line without its digits and hex letters is its shape, and lines of a shape that
+holds no anchor (less its digits and hex letters, too) hold none either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+
+from sgldoctor.log.literals import finder
+
+Engine = Callable[[bytes], Iterable[int]]
+"""From a block of whole lines to the offsets of what is worth keeping in it, in any order.
+
+An offset lies in the line that it stands for; several in one line count once. Every line with an anchor must be named,
+except that of one shape no more than the first :data:`REPEATS` in the whole log need be.
+"""
+
+HEX = b"0123456789abcdef"
+REPEATS = 20
+"""How often a shape of line is kept at all."""
+SEEN_BYTES = 4 << 20
+SEEN_LINE = 300
+_HOT = 20_000
+
+
+def templates(literals: Sequence[bytes]) -> Engine:
+    """An engine for ``literals``; it remembers shapes, so a log needs one of its own."""
+    stripped: dict[bytes, list[bytes]] = {}
+    short: list[bytes] = []  # too little is left of them to search for
+    for literal in literals:
+        key = literal.translate(None, HEX)
+        if len(key) < 3:
+            short.append(literal)
+        else:
+            stripped.setdefault(key, []).append(literal)
+    present = finder(list(stripped))
+    seen: set[bytes] = set()
+    hot: dict[bytes, _Shape] = {}
+    used = 0
+
+    def find(block: bytes) -> Iterable[int]:
+        nonlocal used
+        shapes = block.translate(None, HEX).split(b"\n")
+        distinct = set(shapes)
+        new = distinct - seen
+        new.difference_update(hot)
+        there = present(b"\n".join(new)) if new else []
+        for shape in new:
+            keys = [key for key in there if key in shape]
+            if keys:
+                hot[shape] = _Shape([literal for key in keys for literal in stripped[key]])
+            elif len(shape) < SEEN_LINE and used < SEEN_BYTES:
+                seen.add(shape)
+                used += len(shape) + 50
+        offsets = _raw(block, short)
+        here = hot.keys() & distinct
+        if here:
+            lines = block.split(b"\n")
+            begins = list(accumulate(map(len, lines), initial=0))
+            for index in [index for index, shape in enumerate(shapes) if shape in here]:
+                found = hot[shapes[index]]
+                if found.count < REPEATS and any(literal in lines[index] for literal in found.literals):
+                    offsets.append(begins[index] + index)
+                    found.count += 1
+            for shape in here:
+                if hot[shape].count >= REPEATS and len(shape) < SEEN_LINE:
+                    del hot[shape]
+                    seen.add(shape)
+            if len(hot) > _HOT:  # a log of ever new failures: forget, do not grow
+                hot.clear()
+        return offsets
+
+    return find
+
+
+class _Shape:
+    """A shape of lines that may hold literals: which, and how often they did."""
+
+    __slots__ = ("count", "literals")
+
+    def __init__(self, literals: list[bytes]) -> None:
+        self.literals = literals
+        self.count = 0
+
+
+def _raw(block: bytes, literals: Sequence[bytes]) -> list[int]:
+    """Where ``literals`` stand, once for each line."""
+    offsets: list[int] = []
+    for literal in literals:
+        at = block.find(literal)
+        while at >= 0:
+            offsets.append(at)
+            end = block.find(b"\n", at)
+            at = block.find(literal, end) if end >= 0 else -1
+    return offsets
