@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_WORDS = bytes(code if chr(code).isalnum() and code < 128 else 32 for code in range(256))
-"""Everything that is no ASCII letter or digit becomes a blank."""
+_WORDS = bytes(code if chr(code).isalnum() or code > 127 else 32 for code in range(256))
+"""Everything that is no letter or digit becomes a blank; bytes of other scripts belong to words."""
 _REMEMBERED, _WORD = 30_000, 64
 """How many words are remembered, and how long ones."""
 
@@ -17,62 +17,74 @@ _REMEMBERED, _WORD = 30_000, 64
 def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
     """A function that says which of ``keys`` a text holds.
 
-    A key with whole words inside is looked for only in a text that has all of these. Of the others, a piece of a word
-    is first looked for in words: in each word once, since logs repeat their words.
+    What a key asks of the words of a text: those inside it as whole words, its first as the end of a word, its last as
+    the beginning of one; a key of one word only asks to be a part of one. What a word answers to is worked out once.
     """
-    by_word: dict[bytes, list[tuple[frozenset[bytes], bytes]]] = {}
-    by_part: dict[bytes, list[bytes]] = {}
-    wordless: list[bytes] = []
+    by_need: dict[bytes, list[tuple[frozenset[bytes], bytes]]] = {}
+    needed: dict[str, dict[int, set[bytes]]] = {"begin": {}, "end": {}}
+    parts: set[bytes] = set()
+    anywhere: list[bytes] = []
     for key in dict.fromkeys(keys):
         words = key.translate(_WORDS).split()
         opens = key[:1].translate(_WORDS) == b" "
         closes = key[-1:].translate(_WORDS) == b" "
-        inner = words[0 if opens else 1 : None if closes else -1]
-        if inner:
-            by_word.setdefault(max(inner, key=len), []).append((frozenset(inner), key))
-        elif len(words) == 1:
-            by_part.setdefault(words[0], []).append(key)
-        elif words:
-            by_part.setdefault(max(words[0] + b" ", b" " + words[-1], key=len), []).append(key)
+        if not words:
+            anywhere.append(key)
+            continue
+        needs = {b" " + word + b" " for word in words[0 if opens else 1 : None if closes else -1]}
+        if len(words) == 1 and not opens and not closes:
+            parts.add(words[0])
+            needs.add(words[0])
         else:
-            wordless.append(key)
+            if not opens:
+                needed["end"].setdefault(len(words[0]), set()).add(words[0])
+                needs.add(words[0] + b" ")
+            if not closes:
+                needed["begin"].setdefault(len(words[-1]), set()).add(words[-1])
+                needs.add(b" " + words[-1])
+        by_need.setdefault(max(needs, key=len), []).append((frozenset(needs), key))
+    inside = {need for group in by_need.values() for needs, _ in group for need in needs}
+    begins, ends = list(needed["begin"].items()), list(needed["end"].items())
     known: set[bytes] = set()
-    telling: dict[bytes, list[bytes]] = {}  # known words that have a part, to the keys of that part
+    telling: dict[bytes, list[bytes]] = {}  # known words that answer to a need, to these needs
+
+    def answers(word: bytes) -> list[bytes]:
+        found = [b" " + word[:size] for size, texts in begins if word[:size] in texts]
+        found += [word[-size:] + b" " for size, texts in ends if word[-size:] in texts]
+        whole = b" " + word + b" "
+        return [*found, whole] if whole in inside else found
 
     def present(text: bytes) -> list[bytes]:
         words = set(text.translate(_WORDS).split())
-        likely = set(wordless)
+        if len(known) > _REMEMBERED:
+            known.clear()
+            telling.clear()
+        met: set[bytes] = set()
         new = words - known
-        if new:
-            found = _holding(new, by_part)
-            for keys_of_word in found.values():
-                likely.update(keys_of_word)
-            if len(known) > _REMEMBERED:
-                known.clear()
-                telling.clear()
-            for word in new:
-                if len(word) <= _WORD:
-                    known.add(word)
-                    if word in found:
-                        telling[word] = found[word]
+        holding = _holding(new, parts) if new else {}
+        for word in new:
+            needs = answers(word) + holding.get(word, [])
+            met.update(needs)
+            if len(word) <= _WORD:
+                known.add(word)
+                if needs:
+                    telling[word] = needs
         for word in telling.keys() & words:
-            likely.update(telling[word])
-        for word in by_word.keys() & words:
-            likely.update(key for inner, key in by_word[word] if inner <= words)
+            met.update(telling[word])
+        likely = anywhere + [key for need in by_need.keys() & met for needs, key in by_need[need] if needs <= met]
         return [key for key in likely if key in text]
 
     return present
 
 
-def _holding(words: set[bytes], by_part: dict[bytes, list[bytes]]) -> dict[bytes, list[bytes]]:
-    """Those of ``words`` that hold a part, to the keys that this part stands for."""
+def _holding(words: set[bytes], parts: set[bytes]) -> dict[bytes, list[bytes]]:
+    """Those of ``words`` that hold some of ``parts``, to these parts."""
     spaced = b" " + b" ".join(words) + b" "
     found: dict[bytes, list[bytes]] = {}
-    for part, keys in by_part.items():
+    for part in parts:
         at = spaced.find(part)
         while at >= 0:
-            inside = at + part.startswith(b" ")
-            end = spaced.find(b" ", inside)
-            found.setdefault(spaced[spaced.rfind(b" ", 0, inside) + 1 : end], []).extend(keys)
+            end = spaced.find(b" ", at)
+            found.setdefault(spaced[spaced.rfind(b" ", 0, at) + 1 : end], []).append(part)
             at = spaced.find(part, end)
     return found
