@@ -154,11 +154,7 @@ def table(release: str) -> dict[str, Flag]:
 
 def _flag(flag: str, entry: dict[str, Any], warns_only: bool, called: dict[str, str]) -> Flag:
     action = entry.get("action") or ""
-    names = tuple(entry["names"])
-    choices = entry.get("choices")
-    listed = tuple(str(choice) for choice in choices) if isinstance(choices, list) else ()
-    if action == "BooleanOptionalAction":
-        names += tuple("--no-" + name[2:] for name in names if name.startswith("--"))
+    names, listed = _names(entry), _choices(entry)
     if entry.get("nargs") is not None:
         nargs = str(entry["nargs"])
     elif action == "DeprecatedStoreConstAction":
@@ -180,20 +176,19 @@ def _flag(flag: str, entry: dict[str, Any], warns_only: bool, called: dict[str, 
 
 
 @lru_cache(maxsize=1)
-def _spellings() -> dict[str, str]:
-    """Every spelling of any release and its canonical flag."""
-    out: dict[str, str] = {}
+def _owners() -> dict[str, list[str]]:
+    """Every spelling of any release and the canonical flags that have had it."""
+    out: dict[str, list[str]] = {}
     for flag, entry in _data()["flags"].items():
-        for history in entry["history"]:
-            out.update(dict.fromkeys(history["names"], flag))
-            if history.get("action") == "BooleanOptionalAction":
-                out.update({"--no-" + name[2:]: flag for name in history["names"]})
+        for name in dict.fromkeys(name for history in entry["history"] for name in _names(history)):
+            out.setdefault(name, []).append(flag)
     return out
 
 
 def canonical(name: str) -> str:
     """The canonical flag of a spelling that some release has, ``""`` if none has."""
-    return _spellings().get(name, "")
+    owners = _owners().get(name)
+    return owners[-1] if owners else ""
 
 
 @lru_cache(maxsize=1)
@@ -211,7 +206,7 @@ def by_dest(dest: str) -> str:
 def spans(name: str) -> list[tuple[str, str]]:
     """The ranges of releases that accept the spelling ``name``, oldest first, both ends included."""
     known = _data()["releases"]
-    return _runs([release for release in known if name in table(release)], known)
+    return _runs([release for release in known if _spelled(name, release)], known)
 
 
 def allowing(flag: str, value: str) -> list[tuple[str, str]]:
@@ -219,10 +214,38 @@ def allowing(flag: str, value: str) -> list[tuple[str, str]]:
     known = _data()["releases"]
     allowed = []
     for release in known:
-        entry = table(release).get(flag) or next((f for f in table(release).values() if f.flag == flag), None)
-        if entry and (not entry.choices or value in entry.choices):
+        entry = _spelled(flag, release) or _entry(flag, release)
+        if entry and (not _choices(entry) or value in _choices(entry)):
             allowed.append(release)
     return _runs(allowed, known)
+
+
+def _entry(flag: str, release: str) -> dict[str, Any]:
+    """What is recorded of a canonical flag in ``release``, empty where it has none: no table of all flags is made."""
+    at = _order()[release]
+    for entry in _data()["flags"].get(flag, {}).get("history", ()):
+        if _order()[entry["since"]] <= at and (entry["until"] is None or at <= _order()[entry["until"]]):
+            found: dict[str, Any] = entry
+            return found
+    return {}
+
+
+def _spelled(name: str, release: str) -> dict[str, Any]:
+    """What is recorded in ``release`` of the flag with this spelling, which may belong to another in other releases."""
+    entries = (_entry(flag, release) for flag in _owners().get(name, ()))
+    return next((entry for entry in entries if name in _names(entry)), {})
+
+
+def _names(entry: dict[str, Any]) -> tuple[str, ...]:
+    names = tuple(entry.get("names", ()))
+    if entry.get("action") == "BooleanOptionalAction":
+        names += tuple("--no-" + name[2:] for name in names if name.startswith("--"))
+    return names
+
+
+def _choices(entry: dict[str, Any]) -> tuple[str, ...]:
+    choices = entry.get("choices")
+    return tuple(str(choice) for choice in choices) if isinstance(choices, list) else ()
 
 
 def _runs(chosen: list[str], known: list[str]) -> list[tuple[str, str]]:
