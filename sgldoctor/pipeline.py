@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
-from sgldoctor import derive, log
+from sgldoctor import derive
+from sgldoctor.derive import telling
 from sgldoctor.derive.when import holds
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
@@ -19,10 +20,7 @@ from sgldoctor.report.failures import unexplained
 from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
-from sgldoctor.rules.select import select
-
-INFERRED_FROM = 40
-"""How many messages of a log are compared with what each release prints."""
+from sgldoctor.rules.select import literals, select
 
 
 class Options(NamedTuple):
@@ -45,8 +43,10 @@ def explain(
     paths: Sequence[str], options: Options, *, stdin: BinaryIO | None = None, here: Target | None = None
 ) -> Report:
     """The root cause of logs; with ``here``, what a probe of that environment sees is taken into account."""
+    from sgldoctor import log  # the largest part of the package, and only this command reads logs
+
     rules = load(options.folders)
-    reading = log.read(paths, [match.anchor.encode() for rule in rules for match in rule.logs], stdin=stdin)
+    reading = log.read(paths, literals(rules), stdin=stdin)
     facts = reading.facts
     if here is not None:
         facts.merge(examine(here, Asked()))
@@ -55,15 +55,16 @@ def explain(
 
 def check(target: Target, asked: Asked, options: Options) -> Report:
     """What is wrong with a machine and an environment, and with a launch line or a model if one is named."""
+    return judge(examine(target, asked), target.python or target.prefix, asked.areas, options)
+
+
+def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Report:
+    """The report of ``check`` on what was seen of the environment ``name``, now or when a snapshot was taken."""
     rules = load(options.folders)
-    if asked.areas:
-        rules = [rule for rule in rules if rule.area in asked.areas]
-    facts = examine(target, asked)
-    installed = {row.get("name") for row in facts.rows("packages")}
-    if facts.known("packages") and "sglang" not in installed:
-        facts.put_unknown(
-            "sglang", f"it is not installed in the environment of {target.python or target.prefix}", essential=True
-        )
+    if areas:
+        rules = [rule for rule in rules if rule.area in areas]
+    if facts.known("packages") and not any(row.get("name") == "sglang" for row in facts.rows("packages")):
+        facts.put_unknown("sglang", f"it is not installed in the environment of {name}", essential=True)
     return conclude("check", facts, (), rules, options)
 
 
@@ -78,7 +79,7 @@ def examine(target: Target, asked: Asked) -> Facts:
 
         line = facts_of(asked.launch, target.environ)
         facts.merge(line)
-        facts.merge(_ports(target, line))
+        facts.merge(ports(target, line))
         model = model or model_of(line)
     if model:
         from sgldoctor.probe.model import model as read_model
@@ -87,63 +88,54 @@ def examine(target: Target, asked: Asked) -> Facts:
     return facts
 
 
-def _ports(target: Target, line: Facts) -> Facts:
+def ports(target: Target, line: Facts) -> Facts:
     """Whether the ports that a launch line asks for are free."""
     from sgldoctor.derive.launch import options
-    from sgldoctor.probe.network import asked, ports
+    from sgldoctor.probe import network
 
-    wanted = asked(options(line).rows("launch.option"))
-    return ports(target, wanted) if wanted and target.live else Facts()
+    wanted = network.asked(options(line).rows("launch.option"))
+    return network.ports(target, wanted) if wanted and target.live else Facts()
 
 
-def conclude(command: str, facts: Facts, events: Sequence[Event], rules: Sequence[Rule], options: Options) -> Report:
-    """From facts and events to the report; pure, so a snapshot or a fixture gives what the live machine gave."""
-    _note_warned_variables(facts, events)
-    timed(facts, "derive", lambda: derive.derive(facts))
+def conclude(
+    command: str,
+    facts: Facts,
+    events: Sequence[Event],
+    rules: Sequence[Rule],
+    options: Options,
+    stages: Sequence[str] = (),
+) -> Report:
+    """From facts and events to the report; pure, so a snapshot or a fixture gives what the live machine gave.
+
+    ``stages`` names the derivations to run where not all are wanted.
+    """
+    telling.warned_variables(facts, events)
+    timed(facts, "derive", lambda: derive.derive(facts, stages))
 
     def in_release(when: dict[str, str]) -> bool | None:
-        _infer_release(facts, events)
+        telling.releases(facts, events)
         return holds(when, facts)
 
     findings = timed(facts, "rules", lambda: rank(select(facts, events, rules, in_release)))
+    failures = unexplained(events, findings)
+    if failures and telling.origins(facts, events):
+        # No text that a rule knows: where in SGLang it was raised may still tell.
+        findings = rank(select(facts, events, rules, in_release))
+        failures = unexplained(events, findings)
+    if failures:
+        findings = rank([_aside(finding) for finding in findings])
     kept, ignored = _silence(findings, options.ignore)
     if any(recipe.when for finding in kept for recipe in finding.rule.fixes):
-        _infer_release(facts, events)
+        telling.releases(facts, events)
     return Report(
         command=command,
         facts=facts,
         findings=tuple(kept),
         fixes=_fixes(kept, facts),
         ignored=ignored,
-        failures=unexplained(events, findings),
+        failures=failures,
         strict=options.strict,
     )
-
-
-def _note_warned_variables(facts: Facts, events: Sequence[Event]) -> None:
-    """Which variables a log complains of: the same derivation then judges them as if they had been probed."""
-    texts = [(event.text, event.line) for event in events if "nvironment variable" in event.text or "SGL" in event.text]
-    if texts and not facts.known("environment.warned"):
-        from sgldoctor.derive.environment import warned
-
-        rows = warned(texts)
-        if rows:
-            facts.put("environment.warned", rows, "log")
-
-
-def _infer_release(facts: Facts, events: Sequence[Event]) -> None:
-    """The releases whose texts the log holds, where none is named: only looked up once something depends on it."""
-    if not events or facts.known("sglang") or facts.known("log.releases"):
-        return
-    from sgldoctor.knowledge.messages import fitting, releases
-
-    texts = [event.text for event in events if event.kind in ("exception", "error", "warning")][:INFERRED_FROM]
-    found = fitting(texts)
-    if found is None:
-        facts.put("log.releases", [], "derived")
-        return
-    first, last, because = found
-    facts.put("log.releases", {"first": releases()[first], "last": releases()[last], "because": because[:3]}, "derived")
 
 
 def timed(facts: Facts, name: str, work: Callable[[], Any]) -> Any:
@@ -153,6 +145,15 @@ def timed(facts: Facts, name: str, work: Callable[[], Any]) -> Any:
         return work()
     finally:
         facts.seconds[name] = time.perf_counter() - begin
+
+
+def _aside(finding: Finding) -> Finding:
+    """While a failure is unexplained, a mere warning of the same log must not pass for its cause."""
+    return (
+        finding._replace(role="notice")
+        if finding.role == "cause" and finding.severity != "error" and finding.events
+        else finding
+    )
 
 
 def _silence(findings: Sequence[Finding], ignore: Sequence[Ignored]) -> tuple[list[Finding], tuple[Ignored, ...]]:

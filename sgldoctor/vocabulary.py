@@ -208,7 +208,7 @@ FACTS: dict[str, dict[str, str]] = {
     },
     # ------------------------------------------------------------------ GPU, driver, host
     "gpus": {
-        "index": "NVML index",
+        "index": "NVML index; None where only the kind of GPU is known and not how many there are",
         "name": "product name",
         "uuid": "GPU-...",
         "memory_total_mib": "MiB",
@@ -404,6 +404,7 @@ FACTS: dict[str, dict[str, str]] = {
         "entry": "launch_server, serve, router or options (bare options without a program)",
         "flags": "list of 'flag=value'",
         "sglang": "release that judged it",
+        "file": "file it stands in, if any",
     },
     "launch.argument": {
         "position": "from 0",
@@ -487,6 +488,28 @@ FACTS: dict[str, dict[str, str]] = {
         "works": "list of tp sizes that work",
         "note": "one sentence with the numbers",
     },
+    # ------------------------------------------------------------------ snapshots
+    "snapshot": {
+        "file": "the snapshot that was examined",
+        "taken": "UTC time at which it was taken",
+        "host": "name or pseudonym of its machine",
+        "tool": "version of the sgldoctor that wrote it",
+    },
+    "changes.base": {
+        "file": "the earlier snapshot",
+        "taken": "UTC time at which it was taken",
+        "host": "name or pseudonym of its machine",
+        "tool": "version of the sgldoctor that wrote it",
+    },
+    "changes": {
+        "what": "package, library, variable, flag, GPU or property that differs from an earlier snapshot",
+        "before": "value then, None where it was not there",
+        "after": "value now, None where it is not there",
+        "kind": "package, driver, library, variable, launch, gpu or host",
+        "rank": "1 for the most likely culprit",
+        "blamed_by": "rule of the cause that is about this, or empty",
+        "since": "when the earlier snapshot was taken",
+    },
     # ------------------------------------------------------------------ logs
     "log": {
         "name": "file name or -",
@@ -506,6 +529,23 @@ FACTS: dict[str, dict[str, str]] = {
     "log.versions": {
         "name": "component named in a message, such as nccl",
         "version": "its version",
+        "line": "log line",
+    },
+    "log.failed_import": {
+        "module": "sglang.srt.models....: a model file that SGLang could not import and went on without",
+        "error": "why",
+        "line": "log line",
+    },
+    "log.architecture": {
+        "name": "architecture or configuration class that a log says is not supported",
+        "line": "log line",
+    },
+    "log.origin": {
+        "where": "file below sglang/srt that prints the text of a failure, such as server_args.py",
+        "function": "its function",
+        "kind": "exception type, assert or logger call",
+        "message": "the text as it stands in the log",
+        "releases": "releases that print it",
         "line": "log line",
     },
     "log.ignored_import": {

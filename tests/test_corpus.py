@@ -16,6 +16,7 @@ from sgldoctor import log, pipeline
 from sgldoctor.report.model import Report
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Rule
+from sgldoctor.rules.select import literals
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CAPTURED = SHARED / "captured"
@@ -31,7 +32,7 @@ def rules() -> tuple[Rule, ...]:
 
 
 def explain(path: Path) -> Report:
-    reading = log.read([str(path)], [match.anchor.encode() for rule in rules() for match in rule.logs])
+    reading = log.read([str(path)], literals(rules()))
     return pipeline.conclude("explain", reading.facts, reading.events, rules(), pipeline.Options())
 
 

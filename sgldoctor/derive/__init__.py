@@ -6,6 +6,7 @@ it needs is known, so that an examination imports what it uses and nothing more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 
 from sgldoctor.facts import Facts
@@ -17,15 +18,16 @@ STAGES = (
     ("driver", ("driver", "gpus")),
     ("rdma", ("modules",)),
     ("environment", ("environment", "environment.warned", "libraries.shadowed")),
+    ("models", ("log.failed_import",)),
     ("launch", ("launch", "launch.argument", "launch.option", "model")),
 )
 """Stages in order: a later one may use what an earlier one derived."""
 
 
-def derive(facts: Facts) -> None:
-    """Add everything that follows from ``facts`` to them."""
+def derive(facts: Facts, only: Sequence[str] = ()) -> None:
+    """Add everything that follows from ``facts`` to them, or what the stages in ``only`` derive."""
     for name, needs in STAGES:
-        if not any(facts.known(need) for need in needs):
+        if (only and name not in only) or not any(facts.known(need) for need in needs):
             continue
         try:
             facts.merge(import_module(f"sgldoctor.derive.{name}").derive(facts))

@@ -16,6 +16,10 @@ from sgldoctor.log import pasted_launch, pasted_versions
 from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
+_ARCHITECTURE = lazy(
+    r"(?:Model architectures? \['?|nrecognized configuration class (?:<class '(?:[\w-]{1,80}\.){0,12})?)"
+    r"(?P<name>\w{3,100})"
+)
 _IGNORED = lazy(r"Ignore import error when loading (?P<module>[\w.]{1,200}?)[.:](?:\s+(?P<error>.*))?$", re.DOTALL)
 
 
@@ -72,7 +76,10 @@ def collect(lines: Sequence[Line], events: Sequence[Event], facts: Facts) -> Non
             match = _IGNORED.match(event.text)
             if match:
                 error = (match["error"] or "").strip()[:1000]
-                paste.add("log.ignored_import", {"module": match["module"], "error": error, "line": event.line})
+                paste.add("log.failed_import", {"module": match["module"], "error": error, "line": event.line})
+        elif "rchitecture" in event.text or "onfiguration class" in event.text:
+            for match in _ARCHITECTURE.finditer(event.text):
+                paste.add("log.architecture", {"name": match["name"], "line": event.line})
     for name in ("sglang", "torch"):
         held = paste.packages.get(name)
         if held:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import Any
 
 from sgldoctor.events import Event
@@ -15,6 +17,8 @@ from sgldoctor.rules.template import fill
 
 EVIDENCE_LIMIT = 5
 """How many places are kept of what a rule matched; the rest is only counted."""
+INDEXED = 200_000
+"""Characters of a log from which on its words are asked first which anchors it may hold."""
 EVENTS_LIMIT = 200
 """How many matching events are kept for ranking."""
 SUBJECT_COLUMNS = (
@@ -45,7 +49,8 @@ def select(
     whose ``when`` is false does not fire. A regular expression that exceeds its time budget is noted as unknown.
     """
     findings: dict[tuple[str, str], Finding] = {}
-    candidates = _candidates(events, rules)
+    log = _Log(events)
+    candidates = _candidates(log, rules)
     for rule in rules:
         if rule.when and holds(rule.when) is False:
             continue
@@ -54,13 +59,20 @@ def select(
         if not all(_rows(facts, need) for need in rule.needs):
             continue
         for match in rule.logs if rule.slug in candidates else ():
-            for event, params in _match_events(match, events, rule, facts):
+            for event, params in _match_events(match, log, rule, facts):
                 _add(findings, rule, params, facts, _event_evidence(event), event=event)
         for fact_match in rule.facts:
             for row in _rows(facts, fact_match):
                 params = {key: value for key, value in row.items() if value is not None and key != "text"}
                 _add(findings, rule, params, facts, None, row=row, fact=fact_match.each)
     return _absorbed(findings, facts)
+
+
+def literals(rules: Iterable[Rule]) -> list[bytes]:
+    """Every text that the rules look for in a log: what a large log is searched for."""
+    found = {match.anchor for rule in rules for match in rule.logs}
+    found |= {word for rule in rules for match in rule.logs for word in match.also}
+    return sorted(word.encode() for word in found)
 
 
 def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Finding]:
@@ -85,23 +97,41 @@ def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Fi
     return list(findings.values())
 
 
-def _candidates(events: Sequence[Event], rules: Sequence[Rule]) -> set[str]:
-    """Rules of which some anchor occurs in the log at all: one fast search each in the joined text."""
-    if not events:
-        return set()
-    text = "\n".join(event.text for event in events)
-    return {rule.slug for rule in rules if any(match.anchor in text for match in rule.logs)}
+class _Log:
+    """The texts of all events as one, so that an anchor is looked for once and not in each event."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = events
+        self.text = "\n".join(event.text for event in events)
+        self.begins = list(accumulate((len(event.text) + 1 for event in events), initial=0))
+
+    def holding(self, anchor: str) -> Iterator[Event]:
+        """The events with ``anchor`` in their text."""
+        at = self.text.find(anchor)
+        while at >= 0:
+            index = bisect_right(self.begins, at) - 1
+            yield self.events[index]
+            at = self.text.find(anchor, self.begins[index + 1])
 
 
-def _match_events(
-    match: LogMatch, events: Sequence[Event], rule: Rule, facts: Facts
-) -> Iterable[tuple[Event, dict[str, Any]]]:
-    if match.also and not all(any(word in event.text for event in events) for word in match.also):
+def _candidates(log: _Log, rules: Sequence[Rule]) -> set[str]:
+    """Rules of which some anchor occurs in the log at all."""
+    if len(log.text) < INDEXED:
+        return {rule.slug for rule in rules if any(match.anchor in log.text for match in rule.logs)}
+    from sgldoctor.log.literals import finder
+
+    anchors = {match.anchor.encode(): match.anchor for rule in rules for match in rule.logs}
+    there = {anchors[found] for found in finder(list(anchors))(log.text.encode("utf-8", "backslashreplace"))}
+    return {rule.slug for rule in rules if any(match.anchor in there for match in rule.logs)}
+
+
+def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Iterable[tuple[Event, dict[str, Any]]]:
+    if match.also and not all(word in log.text for word in match.also):
         return
     pattern = re.compile(match.pattern) if match.pattern else None
     unless = re.compile(match.unless) if match.unless else None
-    for event in events:
-        if event.kind not in match.kinds or match.anchor not in event.text:
+    for event in log.holding(match.anchor):
+        if event.kind not in match.kinds:
             continue
         if match.type and not fnmatchcase(event.type, match.type):
             continue
@@ -190,6 +220,9 @@ def _add(
         findings[key] = Finding(
             rule, params, subject, title, rule.role, (evidence,), 1, (event,) if event else (), (row,) if row else ()
         )
+        return
+    if event and event.order in {known.order for known in held.events}:  # two patterns of one rule, one event
+        findings[key] = held._replace(params={**params, **held.params})
         return
     findings[key] = held._replace(
         params={**params, **held.params},

@@ -196,7 +196,7 @@ def test_a_version_read_is_better_than_one_guessed_from_a_path() -> None:
 
 def test_ignored_imports_are_listed_once() -> None:
     line = "[2025-08-30 23:23:41 TP{}] Ignore import error when loading sglang.srt.models.glm4v_moe: No module named 'x.y'\n"  # noqa: E501
-    (row,) = rows(line.format(0) + line.format(1), "log.ignored_import")
+    (row,) = rows(line.format(0) + line.format(1), "log.failed_import")
     assert (row["module"], row["error"], row["line"]) == ("sglang.srt.models.glm4v_moe", "No module named 'x.y'", 1)
 
 

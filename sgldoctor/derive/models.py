@@ -1,0 +1,30 @@
+"""Which of the model files that SGLang could not import is the one that was asked for."""
+
+from __future__ import annotations
+
+import re
+
+from sgldoctor.facts import Facts
+
+_SUFFIX = re.compile(r"(?:For[A-Z]\w{0,80}|LMHeadModel|Config(?:Alias)?|Model|TextModel)\Z")
+
+
+def derive(facts: Facts) -> Facts:
+    """``log.ignored_import``: the failed imports of a log, ``wanted`` where the launched model needs that file.
+
+    SGLang warns of every model file that does not import and goes on; only the file of the launched model matters.
+    Files are named after architectures: ``qwen3_next.py`` holds ``Qwen3NextForCausalLM``.
+    """
+    names = {_plain(_SUFFIX.sub("", str(row["name"]))) for row in facts.rows("log.architecture") if row.get("name")}
+    names |= {_plain(str(name)) for name in facts.value("model", "architectures") or ()}
+    rows = [
+        {**row, "wanted": _plain(str(row.get("module", "")).rpartition(".")[2]) in names}
+        for row in facts.rows("log.failed_import")
+    ]
+    found = Facts()
+    found.put("log.ignored_import", rows, "derived")
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
