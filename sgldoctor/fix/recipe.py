@@ -135,12 +135,22 @@ def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
             formed.append(_FORM[table["do"]](table, context))
         except Refused as refusal:
             safety = "manual"
-            if isinstance(refusal, Unresolved):
-                unresolved += [name for name in refusal.missing if name not in unresolved]
-            notes.append(f"Only advice: {refusal.because}.")
             shown = refusal.shown
             if isinstance(refusal, Unresolved):
+                unresolved += [name for name in refusal.missing if name not in unresolved]
                 shown = f"{table['do'].replace('-', ' ')}: {shown}"
+            missing = refusal.missing if isinstance(refusal, Unresolved) else []
+            pins = [name[4:] for name in missing if name.startswith("pin:")]
+            if pins and len(pins) == len(missing):
+                # The log does not tell the release, the environment does: say how to get there.
+                shown = (
+                    f"{table['do']} {', '.join(pins)}, in the version that belongs to the installed SGLang and torch"
+                )
+                notes.append(
+                    "'sgldoctor check --fix', run in that environment, reads the version there and installs it."
+                )
+            else:
+                notes.append(f"Only advice: {refusal.because}.")
             formed.append(kinds.Manual(shown))
     if recipe.note:
         notes.insert(0, context.filled(recipe.note)[0])
