@@ -20,7 +20,7 @@ from sgldoctor.report.failures import unexplained
 from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
-from sgldoctor.rules.select import literals, select
+from sgldoctor.rules.select import literals, select, witnesses
 
 
 class Options(NamedTuple):
@@ -46,7 +46,7 @@ def explain(
     from sgldoctor import log  # the largest part of the package, and only this command reads logs
 
     rules = load(options.folders)
-    reading = log.read(paths, literals(rules), stdin=stdin)
+    reading = log.read(paths, literals(rules), witnesses(rules), stdin=stdin)
     facts = reading.facts
     if here is not None:
         facts.merge(examine(here, Asked()))

@@ -28,12 +28,15 @@ class Reading(NamedTuple):
     facts: Facts
 
 
-def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | None = None) -> Reading:
+def read(
+    paths: Sequence[str], anchors: Sequence[bytes], witnesses: Sequence[bytes] = (), *, stdin: BinaryIO | None = None
+) -> Reading:
     """Read logs.
 
     Args:
         paths: files, ``-`` for standard input.
         anchors: literals (at least 4 bytes each) that rules look for; large logs are searched for them.
+        witnesses: literals of which rules only ask whether they occur at all.
         stdin: what ``-`` reads, by default the process's standard input.
 
     Raises:
@@ -43,7 +46,7 @@ def read(paths: Sequence[str], anchors: Sequence[bytes], *, stdin: BinaryIO | No
     found: list[Event] = []
     chains = itertools.count()
     for path in paths:
-        selection = select(blocks(path, stdin=stdin), anchors)
+        selection = select(blocks(path, stdin=stdin), anchors, witnesses)
         lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)

@@ -7,7 +7,7 @@ captures come with them anyway.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from sgldoctor.log.engine_py import Engine
 
@@ -15,39 +15,72 @@ DENSE = 512
 """A block with more than one hit for this many bytes is left to the other engine, which counts shapes, not hits."""
 
 
-def hyperscan(literals: Sequence[bytes], other: Engine) -> Engine:
-    """An engine for ``literals``, or ``other`` where hyperscan is not installed or does not work on this machine.
+WASTED = 20_000
+"""Hits of witnesses that were seen often enough, after which a search without these pays."""
 
-    ``other`` is also asked about blocks full of hits, as a flood of one error makes them.
+
+def hyperscan(literals: Sequence[bytes], wanted: dict[bytes, int], other: Engine) -> Engine:
+    """An engine for ``literals`` and witnesses, or ``other`` where hyperscan is absent or does not work.
+
+    ``wanted`` says of each witness how many more lines with it are; it is counted down. ``other`` is also asked about
+    blocks full of hits, as a flood of one error makes them, and shares ``wanted``.
     """
+    texts = [*wanted, *literals]
+    witnesses = len(wanted)
     try:
-        import hyperscan as hs
-
-        database = hs.Database(mode=hs.HS_MODE_BLOCK)
-        count = len(literals)
-        database.compile(
-            expressions=list(literals), ids=list(range(count)), elements=count, flags=[0] * count, literal=True
-        )
+        scan = _compiled(texts, range(len(texts)))
     except Exception:  # noqa: BLE001 - whatever a compiled module may raise, the log can be read without it
         return other
     works = True
+    wasted = 0
 
     def find(block: bytes) -> Iterable[int]:
-        nonlocal works
-        if not works:
-            return other(block)
+        nonlocal scan, works, wasted
         offsets: list[int] = []
+        seen: dict[int, list[int]] = {}  # witnesses to the ends of their first occurrences, one in each line
         room = 64 + len(block) // DENSE
 
-        def hit(_literal: int, _begin: int, end: int, _flags: int, _context: object) -> bool:
+        def hit(number: int, _begin: int, end: int, _flags: int, _context: object) -> bool:
+            nonlocal wasted
+            if number < witnesses:
+                ends = seen.setdefault(number, [])
+                if len(ends) >= wanted[texts[number]]:
+                    wasted += 1
+                elif not ends or block.find(b"\n", ends[-1], end) >= 0:
+                    ends.append(end)
+                return False
             offsets.append(end - 1)  # the last byte of the literal
             return len(offsets) > room  # True ends the scan
 
+        if not works:
+            return other(block)
         try:
-            database.scan(block, match_event_handler=hit)
+            if wasted > WASTED:
+                wasted = 0
+                scan = _compiled(texts, [number for number, text in enumerate(texts) if wanted.get(text, 1)])
+            scan(block, match_event_handler=hit)
         except Exception:  # noqa: BLE001 - also how a scan that was ended is told
             works = len(offsets) > room
             return other(block)
+        for number, ends in seen.items():
+            wanted[texts[number]] -= len(ends)
+            offsets += (end - 1 for end in ends)
         return offsets
 
     return find
+
+
+def _compiled(texts: Sequence[bytes], numbers: Sequence[int]) -> Callable[..., object]:
+    """The scanner for some of ``texts``, which it calls by their numbers."""
+    import hyperscan as hs
+
+    database = hs.Database(mode=hs.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[texts[number] for number in numbers],
+        ids=list(numbers),
+        elements=len(numbers),
+        flags=[0] * len(numbers),
+        literal=True,
+    )
+    scan: Callable[..., object] = database.scan
+    return scan

@@ -15,22 +15,29 @@ Engine = Callable[[bytes], Iterable[int]]
 """From a block of whole lines to the offsets of what is worth keeping in it, in any order.
 
 An offset lies in the line that it stands for; several in one line count once. Every line with an anchor must be named,
-except that of one shape no more than the first :data:`REPEATS` in the whole log need be.
+except that of one shape no more than the first :data:`REPEATS` in the whole log need be, and the first :data:`ENOUGH`
+lines with each witness.
 """
 
 HEX = b"0123456789abcdef"
 REPEATS = 20
 """How often a shape of line is kept at all."""
+ENOUGH = 3
+"""How many lines with a literal suffice where only its presence counts."""
 SEEN_BYTES = 4 << 20
 SEEN_LINE = 300
 _HOT = 20_000
 
 
-def templates(literals: Sequence[bytes]) -> Engine:
-    """An engine for ``literals``; it remembers shapes, so a log needs one of its own."""
+def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None) -> Engine:
+    """An engine for ``literals`` and witnesses; it remembers shapes, so a log needs one of its own.
+
+    ``wanted`` says of each witness how many more lines with it are; it is counted down.
+    """
+    wanted = {} if wanted is None else wanted
     stripped: dict[bytes, list[bytes]] = {}
     short: list[bytes] = []  # too little is left of them to search for
-    for literal in literals:
+    for literal in dict.fromkeys((*literals, *wanted)):
         key = literal.translate(None, HEX)
         if len(key) < 3:
             short.append(literal)
@@ -49,9 +56,12 @@ def templates(literals: Sequence[bytes]) -> Engine:
         new.difference_update(hot)
         there = present(b"\n".join(new)) if new else []
         for shape in new:
-            keys = [key for key in there if key in shape]
-            if keys:
-                hot[shape] = _Shape([literal for key in keys for literal in stripped[key]])
+            likely = [literal for key in there if key in shape for literal in stripped[key] if wanted.get(literal, 1)]
+            if likely:
+                hot[shape] = _Shape(
+                    [literal for literal in likely if literal not in wanted],
+                    [literal for literal in likely if literal in wanted],
+                )
             elif len(shape) < SEEN_LINE and used < SEEN_BYTES:
                 seen.add(shape)
                 used += len(shape) + 50
@@ -62,13 +72,21 @@ def templates(literals: Sequence[bytes]) -> Engine:
             begins = list(accumulate(map(len, lines), initial=0))
             for index in [index for index, shape in enumerate(shapes) if shape in here]:
                 found = hot[shapes[index]]
-                if found.count < REPEATS and any(literal in lines[index] for literal in found.literals):
+                line = lines[index]
+                hit = found.count < REPEATS and any(literal in line for literal in found.literals)
+                for literal in found.witnesses:
+                    if wanted[literal] and literal in line:
+                        wanted[literal] -= 1
+                        hit = True
+                if hit:
                     offsets.append(begins[index] + index)
                     found.count += 1
             for shape in here:
-                if hot[shape].count >= REPEATS and len(shape) < SEEN_LINE:
+                found = hot[shape]
+                if (found.count >= REPEATS or not found.literals) and not any(wanted[w] for w in found.witnesses):
                     del hot[shape]
-                    seen.add(shape)
+                    if len(shape) < SEEN_LINE:
+                        seen.add(shape)
             if len(hot) > _HOT:  # a log of ever new failures: forget, do not grow
                 hot.clear()
         return offsets
@@ -77,12 +95,13 @@ def templates(literals: Sequence[bytes]) -> Engine:
 
 
 class _Shape:
-    """A shape of lines that may hold literals: which, and how often they did."""
+    """A shape of lines that may hold literals: which, and how often a line of it was named."""
 
-    __slots__ = ("count", "literals")
+    __slots__ = ("count", "literals", "witnesses")
 
-    def __init__(self, literals: list[bytes]) -> None:
+    def __init__(self, literals: list[bytes], witnesses: list[bytes]) -> None:
         self.literals = literals
+        self.witnesses = witnesses
         self.count = 0
 
 

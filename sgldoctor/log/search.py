@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sgldoctor.log.engine_py import HEX, REPEATS, SEEN_LINE, Engine, templates
+from sgldoctor.log.engine_py import ENOUGH, HEX, REPEATS, SEEN_LINE, Engine, templates
 from sgldoctor.log.literals import finder
 
 WHOLE = 512 << 10
@@ -61,8 +61,13 @@ class Selection(NamedTuple):
     whole: bool
 
 
-def select(blocks: Iterable[bytes], anchors: Sequence[bytes], engine: Engine | None = None) -> Selection:
-    """Read all blocks and keep what is worth parsing; of a log of at most :data:`WHOLE` bytes, everything."""
+def select(
+    blocks: Iterable[bytes], anchors: Sequence[bytes], witnesses: Sequence[bytes] = (), engine: Engine | None = None
+) -> Selection:
+    """Read all blocks and keep what is worth parsing; of a log of at most :data:`WHOLE` bytes, everything.
+
+    Lines with an anchor are worth it; of those with a witness, of which only the presence counts, the first few.
+    """
     stream = iter(blocks)
     held: list[bytes] = []
     size = 0
@@ -74,7 +79,7 @@ def select(blocks: Iterable[bytes], anchors: Sequence[bytes], engine: Engine | N
     if size <= WHOLE:
         return _whole(b"".join(held), anchors)
     literals = _needed(anchors)
-    return _large(_chain(b"".join(held), stream), literals, engine or _engine(literals))
+    return _large(_chain(b"".join(held), stream), literals, engine or _engine(literals, witnesses))
 
 
 def _needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -142,18 +147,22 @@ def pieces(line: bytes, literals: Sequence[bytes]) -> list[bytes]:
     return [line[begin:end] for begin, end in merged if begin < end]
 
 
-def _engine(literals: Sequence[bytes]) -> Engine:
+def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes]) -> Engine:
     """The engine that fits the size of the log, which nobody knows before it is read.
 
     ``SGLDOCTOR_ENGINE`` chooses: ``py``, ``hs`` (hyperscan from the first block on) or ``auto``. What is kept is the
     same in each case; where hyperscan is absent or fails, the other engine goes on.
     """
-    wanted = os.environ.get("SGLDOCTOR_ENGINE", "auto")
-    slow = templates(literals)
-    if wanted == "py":
+    choice = os.environ.get("SGLDOCTOR_ENGINE", "auto")
+    further = [word for word in witnesses if len(word) >= 4 and not any(literal in word for literal in literals)]
+    short = [word for word in further if len(word.translate(None, HEX)) < 3]  # frequent in no log; not worth counting
+    literals = (*literals, *short)
+    wanted = {word: ENOUGH for word in further if word not in short}
+    slow = templates(literals, wanted)
+    if choice == "py":
         return slow
     engine = slow
-    left = 0 if wanted == "hs" else LARGE
+    left = 0 if choice == "hs" else LARGE
 
     def find(block: bytes) -> Iterable[int]:
         nonlocal engine, left
@@ -162,7 +171,7 @@ def _engine(literals: Sequence[bytes]) -> Engine:
             if left < 0:
                 from sgldoctor.log.engine_hs import hyperscan
 
-                engine = hyperscan(literals, slow)
+                engine = hyperscan(literals, wanted, slow)
         return engine(block)
 
     return find

@@ -69,10 +69,13 @@ def select(
 
 
 def literals(rules: Iterable[Rule]) -> list[bytes]:
-    """Every text that the rules look for in a log: what a large log is searched for."""
-    found = {match.anchor for rule in rules for match in rule.logs}
-    found |= {word for rule in rules for match in rule.logs for word in match.also}
-    return sorted(word.encode() for word in found)
+    """Every text whose events the rules select: what a large log is searched for."""
+    return sorted({match.anchor.encode() for rule in rules for match in rule.logs})
+
+
+def witnesses(rules: Iterable[Rule]) -> list[bytes]:
+    """Every text of which the rules only ask whether it is in the log as well."""
+    return sorted({word.encode() for rule in rules for match in rule.logs for word in match.also})
 
 
 def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Finding]:
