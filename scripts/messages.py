@@ -27,7 +27,9 @@ def main() -> None:
             continue
         spans = [[place[first], place[last] if last else -1] for first, last in entry["present"]]
         kind = "assert" if entry["kind"] == "assert" and "text" not in entry else entry["kind"]
-        rows.append([kind, text, spans, entry["where"][0]])
+        # What must stand in a log for this text, so that a look-up tries one search each; not needed without holes.
+        longest = max((part.strip() for part in text.split(HOLE)), key=len)
+        rows.append([kind, text, spans, entry["where"][0]] + ([longest] if longest != text else []))
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     head = json.dumps({"source": full["source"], "releases": full["releases"]}, ensure_ascii=False)[:-1]
     OUT.write_text(f'{head}, "messages": [\n{lines}\n]}}\n', encoding="utf-8")
