@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+from typing import TYPE_CHECKING
+
 from sgldoctor.cli import common, fix
+from sgldoctor.errors import UsageError
+
+if TYPE_CHECKING:
+    from sgldoctor.pipeline import Options
+    from sgldoctor.report.model import Report
 
 EPILOG = """examples:
   sgldoctor check
   sgldoctor check --python /opt/venv/bin/python --format json
   sgldoctor check --launch "python -m sglang.launch_server --model-path /models/m --tp 8"
+  sgldoctor check --snapshot node17.json       what 'sgldoctor snapshot' wrote, here or on another machine
+  sgldoctor check --against node17.json        what changed since it worked, most likely culprit first
   sgldoctor check --fix --dry-run              show the plan, change nothing
   sgldoctor check --fix --yes                  repair, and prove it by checking again
 """
@@ -26,6 +36,8 @@ def main(arguments: list[str]) -> int:
     made.add_argument(
         "--area", metavar="A", action="append", default=[], help="only rules of this area; may be repeated"
     )
+    made.add_argument("--snapshot", metavar="FILE", default="", help="examine this snapshot instead of the machine")
+    made.add_argument("--against", metavar="FILE", default="", help="say what changed since this snapshot was taken")
     common.environment(made)
     common.judging(made)
     fix.add_options(made)
@@ -34,9 +46,31 @@ def main(arguments: list[str]) -> int:
     from sgldoctor import pipeline
 
     options = common.options(args)
-    target = common.target(args)
     asked = pipeline.Asked(args.launch, args.model, tuple(args.area))
-    report = pipeline.check(target, asked, options)
+    if args.snapshot:
+        from sgldoctor import recheck
+
+        _check_snapshot_options(args)
+        return common.emit(_compared(recheck.check(args.snapshot, asked, options), args, options), args)
+    target = common.target(args)
+    report = _compared(pipeline.check(target, asked, options), args, options)
     if args.fix:
         return fix.repair(report, target, args, lambda now: pipeline.check(now, asked, options))
     return common.emit(report, args)
+
+
+def _compared(report: Report, args: argparse.Namespace, options: Options) -> Report:
+    if not args.against:
+        return report
+    from sgldoctor.recheck import against
+
+    return against(report, args.against, options)
+
+
+def _check_snapshot_options(args: argparse.Namespace) -> None:
+    """Raise UsageError for options that need the machine itself."""
+    for name in ("python", "venv", "root", "fix", "model"):
+        if getattr(args, name):
+            raise UsageError(f"--{name} needs a machine, and --snapshot examines a file: give one of the two")
+    if args.snapshot == args.against == "-":
+        raise UsageError("--snapshot and --against cannot both be standard input")

@@ -6,8 +6,10 @@ imported on a terminal alone, because it costs more start-up time than everythin
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from sgldoctor.facts import Row
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.report.model import HEALTHY, PROBLEMS, Report, key
 from sgldoctor.report.redact import redact
@@ -42,48 +44,63 @@ def layout(report: Report, width: int, verbosity: int = 0) -> list[Line]:
     width = max(width, 40)
     lines: list[Line] = [_verdict(report)]
     if verbosity >= 0 and (examined := _examined(report)):
-        lines += _paragraph("examined", examined, width)
+        lines += paragraph("examined", examined, width)
     causes = [finding for finding in report.findings if finding.role == "cause"]
     for number, finding in enumerate(causes, 1):
         lines.append([])
         lines += _cause(finding, report, number if len(causes) > 1 else 0, width, verbosity)
+    if report.facts.known("changes"):
+        from sgldoctor.report.changes import layout as changed
+
+        lines += changed(report.facts, width, verbosity)
     lines += _rest(report, width, verbosity)
     return lines
 
 
 def render(report: Report, width: int, verbosity: int = 0) -> str:
     """The report as plain text."""
-    lines = ("".join(text for _, text in line).rstrip() for line in layout(report, width, verbosity))
-    return "\n".join(lines) + "\n"
+    return plain(layout(report, width, verbosity))
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """Lines without their styles."""
+    return "\n".join("".join(text for _, text in line).rstrip() for line in lines) + "\n"
 
 
 def paint(report: Report, stream: TextIO, width: int, verbosity: int = 0) -> None:
     """Write the report in colour, for a terminal."""
+    paint_lines(layout(report, width, verbosity), stream, width)
+
+
+def paint_lines(lines: Iterable[Line], stream: TextIO, width: int) -> None:
+    """Write lines in colour."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console(
         file=stream, force_terminal=True, width=max(width, 40), highlight=False, soft_wrap=True, emoji=False
     )
-    for line in layout(report, width, verbosity):
+    for line in lines:
         console.print(Text.assemble(*((text, STYLES[style]) for style, text in line)))
 
 
 def _verdict(report: Report) -> Line:
     errors = sum(finding.severity == "error" for finding in report.causes)
     warnings = len(report.causes) - errors
-    where = {"explain": "in this log", "check": "here"}.get(report.command, "")
+    lines = len(report.facts.rows("launch"))
+    launch = "in the launch line" if lines == 1 else f"in {lines} launch lines"
+    where = {"explain": "in this log", "check": "here", "launch": launch}.get(report.command, "")
     if report.status == PROBLEMS:
         first = report.causes[0]
         more = errors + (warnings if report.strict else 0) - 1
         tail = f", and {more} more problem{'s' if more > 1 else ''}" if more > 0 else ""
-        return [("bad", "PROBLEM  "), ("title", _safe(first.title)), ("dim", tail)]
+        return [("bad", "PROBLEM  "), ("title", safe(first.title)), ("dim", tail)]
     if report.status == HEALTHY:
         tail = f" ({_count(warnings, 'warning')})" if warnings else ""
         return [("good", "HEALTHY  "), ("title", f"no problem found {where}".rstrip()), ("dim", tail)]
     if report.failures:
         failure = report.failures[0]
-        what = shorten(_safe(f"{failure.type}: {failure.message}" if failure.message else failure.type), 100)
+        what = shorten(safe(f"{failure.type}: {failure.message}" if failure.message else failure.type), 100)
         return [("doubt", "UNKNOWN  "), ("title", "something failed, and no rule knows why: "), ("text", what)]
     frames = [finding for finding in report.findings if finding.role == "symptom" and finding.severity == "error"]
     if frames:
@@ -95,18 +112,36 @@ def _verdict(report: Report) -> Line:
 def _examined(report: Report) -> str:
     """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
     facts = report.facts
-    parts = [f"{_safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]
+    parts = [f"{safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]
+    parts += [
+        safe(" ".join(f"snapshot {row['file']} {row['taken']} {row['host']}".split())) for row in facts.rows("snapshot")
+    ]
     if facts.value("python", "executable"):
         chosen = facts.value("python", "chosen")
-        parts.append(_safe(f"{facts.value('python', 'executable')}" + (f" ({chosen})" if chosen else "")))
+        parts.append(safe(f"{facts.value('python', 'executable')}" + (f" ({chosen})" if chosen else "")))
+    if report.command == "launch":
+        parts += [safe(f"{row['file']} (line {row['line']})") for row in facts.rows("launch") if row.get("file")]
+        parts += [f"model {safe(str(row['path']))}" for row in facts.rows("model")]
     for name in ("sglang", "torch", "driver"):
         version = facts.value(name, "version")
         cuda = facts.value(name, "cuda") if name == "torch" else ""
         if version:
-            parts.append(_safe(f"{name} {version}" + (f" (CUDA {cuda})" if cuda else "")))
+            parts.append(safe(f"{name} {version}" + (f" (CUDA {cuda})" if cuda else "")))
+            if facts.source(name) == "launch":
+                parts[-1] += f" ({facts.value(name, 'inferred')})"
+    if facts.source("gpus") == "launch":
+        return ", ".join([*parts, safe(_given_gpus(facts.rows("gpus")))])
     names = [str(row["name"]) for row in facts.rows("gpus") if row.get("name")]
-    parts += [f"{names.count(name)} x {_safe(name)}" for name in dict.fromkeys(names)]
+    parts += [f"{names.count(name)} x {safe(name)}" for name in dict.fromkeys(names)]
     return ", ".join(parts)
+
+
+def _given_gpus(rows: Sequence[Row]) -> str:
+    """GPUs that nobody has seen: how many, if that was said, and of which kind."""
+    kind = [f"compute capability {rows[0]['capability']}"] if rows[0].get("capability") else []
+    kind += [f"{rows[0]['memory_total_mib'] / 1024:g} GiB"] if rows[0].get("memory_total_mib") else []
+    count = "GPUs" if rows[0].get("index") == "any" else _count(len(rows), "GPU")
+    return f"{count} ({', '.join(kind)})" if kind else count
 
 
 def _cause(finding: Finding, report: Report, number: int, width: int, verbosity: int) -> list[Line]:
@@ -116,18 +151,18 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
     )
     sure = "" if finding.rule.confidence == "high" else f", {finding.rule.confidence} confidence"
     lines: list[Line] = [
-        [(style, f"{word:<{MARGIN}}"), ("title", _safe(finding.title)), ("dim", f"  [{finding.rule.slug}{sure}]")]
+        [(style, f"{word:<{MARGIN}}"), ("title", safe(finding.title)), ("dim", f"  [{finding.rule.slug}{sure}]")]
     ]
     if verbosity >= 0:
         lines += _evidence(finding, width, verbosity)
-        lines += _paragraph("why", _safe(finding.rule.about), width)
+        lines += paragraph("why", safe(finding.rule.about), width)
     fixes = report.fixes.get(key(finding), ())
     for fix in fixes:
         lines += _fix(fix, width)
     if not fixes and verbosity >= 0:
-        lines += _paragraph("fix", "no recipe is known for this; the references say more", width)
+        lines += paragraph("fix", "no recipe is known for this; the references say more", width)
     if verbosity > 0 or not fixes:
-        lines += [line for entry in finding.rule.references for line in _paragraph("see", entry, width)]
+        lines += [line for entry in finding.rule.references for line in paragraph("see", entry, width)]
     return lines
 
 
@@ -144,9 +179,9 @@ def _evidence(finding: Finding, width: int, verbosity: int) -> list[Line]:
 
 def _one_evidence(entry: Evidence, width: int, verbosity: int) -> list[Line]:
     place = f"line {entry.line}" if entry.line else entry.source
-    place += f" of {_safe(entry.file)}" if entry.file not in ("", "-") else ""
-    place += f" (rank {_safe(entry.rank)})" if entry.rank else ""
-    texts = [line for line in _safe(entry.text).splitlines() if line.strip()]
+    place += f" of {safe(entry.file)}" if entry.file not in ("", "-") else ""
+    place += f" (rank {safe(entry.rank)})" if entry.rank else ""
+    texts = [line for line in safe(entry.text).splitlines() if line.strip()]
     limit = len(texts) if verbosity > 0 else EVIDENCE_LINES
     cut = [f"… {len(texts) - limit} more lines"] if len(texts) > limit else []
     body = [f"{place}: {texts[0].strip()}" if texts else place, *texts[1:limit], *cut]
@@ -156,22 +191,23 @@ def _one_evidence(entry: Evidence, width: int, verbosity: int) -> list[Line]:
 
 
 def _fix(fix: Fix, width: int) -> list[Line]:
-    lines = _paragraph("fix", f"{_safe(fix.title)} ({fix.safety})", width)
+    lines = paragraph("fix", f"{safe(fix.title)} ({fix.safety})", width)
     for action in fix.actions:
         command = action.command()
         if command:
-            lines += [[("text", " " * (MARGIN + 2)), ("command", _safe(line))] for line in command.splitlines()]
+            lines += [[("text", " " * (MARGIN + 2)), ("command", safe(line))] for line in command.splitlines()]
         else:
             lines += [
                 [("text", " " * (MARGIN + 2)), ("text", line)]
-                for line in wrap(_safe(action.describe()), width - MARGIN - 2)
+                for line in wrap(safe(action.describe()), width - MARGIN - 2)
             ]
     if fix.note:
-        lines += [[("text", " " * MARGIN), ("dim", line)] for line in wrap(_safe(fix.note), width - MARGIN)]
+        lines += [[("text", " " * MARGIN), ("dim", line)] for line in wrap(safe(fix.note), width - MARGIN)]
     return lines
 
 
-def _paragraph(label: str, text: str, width: int) -> list[Line]:
+def paragraph(label: str, text: str, width: int) -> list[Line]:
+    """``text`` wrapped beside its label."""
     return [
         [("label" if not index else "text", f"{label if not index else '':<{MARGIN}}"), ("text", line)]
         for index, line in enumerate(wrap(text, width - MARGIN))
@@ -182,36 +218,36 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
     """Failures without a rule, symptoms, notices, what was ignored, what could not be examined: one line each."""
     lines: list[Line] = []
     for failure in report.failures:
-        place = f"line {failure.line}" + (f" (rank {_safe(failure.rank)})" if failure.rank else "")
-        text = _safe(f"{failure.type}: {failure.message}" if failure.message else failure.type)
-        lines += _paragraph("failure", f"{place}: {shorten(text, 400)}", width)
+        place = f"line {failure.line}" + (f" (rank {safe(failure.rank)})" if failure.rank else "")
+        text = safe(f"{failure.type}: {failure.message}" if failure.message else failure.type)
+        lines += paragraph("failure", f"{place}: {shorten(text, 400)}", width)
         if failure.place:
-            lines += _paragraph("raised in", _safe(failure.place), width)
+            lines += paragraph("raised in", safe(failure.place), width)
         if failure.known:
-            lines += _paragraph("known", _safe(failure.known), width)
+            lines += paragraph("known", safe(failure.known), width)
     symptoms = [finding for finding in report.findings if finding.role == "symptom"]
     told = [finding for finding in symptoms if finding.explained_by]
     for finding in symptoms:
         if not finding.explained_by or verbosity > 0:
-            lines += _paragraph("symptom", f"{_safe(finding.title)} {_lines(finding)}", width)
+            lines += paragraph("symptom", f"{safe(finding.title)} {_lines(finding)}", width)
             if not finding.explained_by:
-                lines += _paragraph("look for", _safe(finding.rule.about), width)
+                lines += paragraph("look for", safe(finding.rule.about), width)
     if told and verbosity == 0:
-        names = "; ".join(f"{_safe(finding.title)} {_lines(finding)}".rstrip() for finding in told)
-        lines += _paragraph("symptoms", names, width)
+        names = "; ".join(f"{safe(finding.title)} {_lines(finding)}".rstrip() for finding in told)
+        lines += paragraph("symptoms", names, width)
     if verbosity >= 0:
         for finding in report.findings:
             if finding.role == "notice":
-                lines += _paragraph("notice", f"{_safe(finding.title)} {_lines(finding)}", width)
+                lines += paragraph("notice", f"{safe(finding.title)} {_lines(finding)}", width)
     for entry in report.ignored:
-        lines += _paragraph(
+        lines += paragraph(
             "ignored",
-            f"{entry.rule} ({_count(entry.times, 'finding')}) until {entry.until}: {_safe(entry.reason)}",
+            f"{entry.rule} ({_count(entry.times, 'finding')}) until {entry.until}: {safe(entry.reason)}",
             width,
         )
     if verbosity >= 0:
         for unknown in report.facts.unknown:
-            lines += _paragraph("unknown", _safe(f"{unknown.what}: {unknown.because}"), width)
+            lines += paragraph("unknown", safe(f"{unknown.what}: {unknown.because}"), width)
     return [[], *lines] if lines else []
 
 
@@ -227,5 +263,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """``text`` without secrets and control sequences."""
     return redact(clean(text))

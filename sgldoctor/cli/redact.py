@@ -1,0 +1,69 @@
+"""``sgldoctor redact``: a log, or any other text, without its secrets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from sgldoctor.cli import common
+from sgldoctor.errors import InputError
+
+EPILOG = """examples:
+  sgldoctor redact crash.log > crash.public.log
+  docker logs -f sglang 2>&1 | sgldoctor redact
+  zcat crash.log.gz | sgldoctor redact
+
+Only secrets are replaced, by <redacted>; lines, colours, encodings and everything else stay byte for byte.
+"""
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_BLOCK = 1 << 18
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    made = common.Parser(
+        prog="sgldoctor redact",
+        description="Copy a text to standard output without tokens, keys, passwords and credentials in URLs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("file", metavar="FILE", nargs="?", default="-", help="default, and '-': standard input")
+    args = made.parse_args(arguments)
+    from sgldoctor.report.stream import redacted
+
+    try:
+        descriptor = sys.stdin.fileno() if args.file == "-" else os.open(args.file, os.O_RDONLY)
+        for piece in redacted(_reader(descriptor, args.file)):
+            _write(piece)
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{args.file}: {getattr(error, 'strerror', None) or error}") from error
+    return 0
+
+
+def _reader(descriptor: int, name: str) -> Callable[[], bytes]:
+    begun = False
+
+    def read() -> bytes:
+        nonlocal begun
+        piece = os.read(descriptor, _BLOCK)
+        if not begun:
+            for magic, packing in _PACKED.items():
+                if piece.startswith(magic):  # its secrets would pass unseen
+                    raise InputError(
+                        f"{name}: {packing} data; unpack it first, such as: zcat {name} | sgldoctor redact"
+                    )
+            begun = True
+        return piece
+
+    return read
+
+
+def _write(piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(1, view) :]

@@ -1,0 +1,63 @@
+"""``sgldoctor snapshot``: everything that ``check`` sees, as a redacted file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import Any
+
+from sgldoctor.cli import common
+
+EPILOG = """examples:
+  sgldoctor snapshot -o node17.json            now, or while all is well
+  sgldoctor check --snapshot node17.json       examine it, here or elsewhere, with whatever rules there are then
+  sgldoctor check --against node17.json        what changed since
+  sgldoctor snapshot --pseudonyms -o public.json
+
+Tokens, keys, passwords and the credentials in URLs are never in it. With --pseudonyms, names of hosts and users and
+addresses are replaced as well, on all nodes alike, so that snapshots can still be compared. Set SGLDOCTOR_PSEUDONYM_KEY
+to a secret of your own on all nodes, and nobody can test a guess of a name.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    made = common.Parser(
+        prog="sgldoctor snapshot",
+        description="Write everything that check sees to a file: to attach, to keep, to examine elsewhere or later.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("-o", "--output", metavar="FILE", default="-", help="default, and '-': standard output")
+    made.add_argument("--launch", metavar="CMD", default="", help="a launch line to put in as well")
+    made.add_argument("--model", metavar="M", default="", help="a model folder or hub id to read as well")
+    made.add_argument("--pseudonyms", action="store_true", help="replace names of hosts and users, and addresses")
+    common.environment(made)
+    args = made.parse_args(arguments)
+    from sgldoctor import snapshot
+
+    text = snapshot.to_text(_taken(args))
+    if args.output == "-":
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        snapshot.save(args.output, text)
+    return 0
+
+
+def _taken(args: argparse.Namespace) -> dict[str, Any]:
+    from sgldoctor import __version__, pipeline, snapshot
+
+    target = common.target(args)
+    facts = pipeline.examine(target, pipeline.Asked(args.launch, args.model))
+    host = os.uname().nodename if target.live else ""
+    taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    data = snapshot.to_object(facts, host=host, taken=taken, version=__version__)
+    if not args.pseudonyms:
+        return data
+    from sgldoctor.snapshot.pseudonyms import hide, names_of
+
+    return hide(data, names_of(os.environ, os.uname().nodename))

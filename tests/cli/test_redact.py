@@ -1,0 +1,161 @@
+"""``sgldoctor redact``: secrets go, every other byte stays, in any encoding, at any length, as the lines come."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sgldoctor.report.redact import redact
+from sgldoctor.report.stream import CONTEXT, LONGEST, redacted
+from tests.cli.test_errors import doctor, one_line
+
+KEY = "\n".join(
+    ["-----BEGIN RSA PRIVATE KEY-----", *["Qk1hAbCd+/" * 6] * 40, "c2hvcnQ=", "-----END RSA PRIVATE KEY-----"]
+)
+TEXT = f"""\x1b[31mserver_args=ServerArgs(model_path='m', api_key='sesame-open', tp_size=8)\x1b[0m\r
+  - name: HF_TOKEN
+    value: hf_abcdefghijklmnopqrstuvwxyz
+{KEY}
+machine x login bob
+  password swordfish9
+last line without end: https://u:hunter2@h/x"""
+SECRETS = ("sesame", "hf_abc", "Qk1h", "c2hvcnQ", "swordfish", "hunter2")
+
+
+def pieces(data: bytes, sizes: list[int]) -> Callable[[], bytes]:
+    """A reader that gives ``data`` in pieces of these sizes, over and over."""
+    position = turn = 0
+
+    def read() -> bytes:
+        nonlocal position, turn
+        piece = data[position : position + sizes[turn % len(sizes)]]
+        position += len(piece)
+        turn += 1
+        return piece
+
+    return read
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(0, 300))
+def test_pieces_make_no_difference(sizes: list[int], before: int) -> None:
+    text = "x" * before + "\n" + TEXT
+    out = b"".join(redacted(pieces(text.encode(), sizes))).decode()
+    assert out == redact(text)
+    assert not [secret for secret in SECRETS if secret in out]
+    assert out.count("\n") == text.count("\n")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300), st.integers(1, 60))
+def test_what_holds_no_secret_stays_byte_for_byte(data: bytes, size: int) -> None:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return
+    decoded = data.decode("utf-8", "surrogateescape")
+    if redact(decoded) == decoded:
+        assert b"".join(redacted(pieces(data, [size]))) == data
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("size", [1, 3, 64, 10_000])
+def test_utf_16_stays_utf_16(coding: str, size: int) -> None:
+    data = ("\ufeff" + TEXT).encode(coding) + b"\x00"  # cut in the middle of a character
+    out = b"".join(redacted(pieces(data, [size])))
+    assert out == ("\ufeff" + redact(TEXT)).encode(coding) + b"\x00"
+
+
+def test_a_key_that_was_cut_off_hides_nothing_else() -> None:
+    text = "\n".join([KEY.rsplit("\n", 3)[0], "[2026-11-24] Traceback: RuntimeError", "plain words follow"] * 3) + "\n"
+    out = b"".join(redacted(pieces(text.encode(), [100]))).decode()
+    assert "Qk1h" not in out
+    assert out.count("RuntimeError") == out.count("plain words") == 3
+
+
+@pytest.mark.parametrize("at", [LONGEST - CONTEXT, LONGEST - 100, LONGEST, LONGEST + 7, 2 * LONGEST])
+def test_a_line_without_end_is_cut_where_no_secret_is(at: int) -> None:
+    filler = ("word, " * (at // 6 + 1))[:at]
+    text = f"{filler} api_key='sesame-open-{'7' * 100}' {filler[: 2 * CONTEXT]}"
+    out = b"".join(redacted(pieces(text.encode(), [50_000]))).decode()
+    assert out == text.replace("sesame-open-" + "7" * 100, "<redacted>")
+
+
+def test_file_and_standard_input(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(TEXT.encode())
+    for done in (
+        doctor("redact", str(log)),
+        doctor("redact", stdin=TEXT.encode()),
+        doctor("redact", "-", stdin=TEXT.encode()),
+    ):
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == redact(TEXT).encode()
+        assert done.stderr == b""
+    assert doctor("redact", stdin=b"").stdout == b""
+
+
+def test_lines_come_out_as_they_come_in() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sgldoctor", "redact"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        for number in range(3):
+            running.stdin.write(b"line %d api_key=sesame-open\n" % number)
+            assert running.stdout.readline() == b"line %d api_key=<redacted>\n" % number
+        running.stdin.close()
+        assert running.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("line", [b"[TP0] INFO step 17, token usage: 0.31, cuda graph: True\n", b"no end of words, "])
+def test_memory_does_not_grow_with_the_input(line: bytes, tmp_path: Path) -> None:
+    def peak(megabytes: int) -> int:
+        path = tmp_path / "log"
+        path.write_bytes(line * (megabytes * (1 << 20) // len(line)))
+        with path.open("rb") as stdin:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sgldoctor", "redact"], stdin=stdin, stdout=subprocess.DEVNULL
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_maxrss
+
+    assert peak(12) - peak(2) < 8 << 10  # KiB
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"\x1f\x8b\x08rest", "gzip"), (b"\x28\xb5\x2f\xfdrest", "zstd"), (b"PK\x03\x04rest", "zip")],
+)
+def test_packed_data_is_refused_since_its_secrets_would_pass(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(content)
+    assert words in one_line(doctor("redact", str(path)))
+    assert words in one_line(doctor("redact", stdin=content))
+
+
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
+    assert "No such file" in one_line(doctor("redact", str(tmp_path / "none")))
+    assert "directory" in one_line(doctor("redact", str(tmp_path)))
+    assert "unrecognized" in one_line(doctor("redact", "a", "b"))
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"a line of no interest\n" * 200_000)
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" -m sgldoctor redact "$1" | head -1', sys.executable, str(path)],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == b"a line of no interest\n"
+    assert done.stderr == b""
+    assert done.returncode == 0
