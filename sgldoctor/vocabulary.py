@@ -208,7 +208,7 @@ FACTS: dict[str, dict[str, str]] = {
     },
     # ------------------------------------------------------------------ GPU, driver, host
     "gpus": {
-        "index": "NVML index; None where only the kind of GPU is known and not how many there are",
+        "index": "NVML index; any where only the kind of GPU is given and not how many there are",
         "name": "product name",
         "uuid": "GPU-...",
         "memory_total_mib": "MiB",

@@ -22,6 +22,7 @@ LAYERS = [
     {"fix"},
     {"report"},
     {"pipeline"},
+    {"preflight"},
     {"preflight", "recheck"},
     {"cli"},
     {"__main__"},

@@ -13,6 +13,8 @@ COMMANDS = {
     "explain": "what really caused a crash log, and what to type",
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
     "redact": "a log or any text without its secrets",
+    "launch": "what is wrong with a launch line, before it runs: flags, variables, sizes, backends",
+    "tp": "which tensor-parallel sizes a model allows, and what forbids the others",
     "rules": "the rule base: list, show, lint, test",
     "env": "print the variables that fixes have set, for a shell to source",
     "undo": "take back the last fix",
@@ -31,6 +33,7 @@ examples:
   sgldoctor check --python /opt/venv/bin/python --fix
   sgldoctor explain crash.log
   python -m sglang.launch_server ... 2>&1 | tee crash.log; sgldoctor explain < crash.log
+  sgldoctor launch --sglang 0.5.8 --gpus 8 -- python -m sglang.launch_server --model-path M --tp 8
   sgldoctor rules show missing-libcudnn
 
 'sgldoctor COMMAND --help' explains a command. Exit status: 0 healthy, 1 problems, 2 usage or unreadable input,

@@ -48,6 +48,8 @@ def _visible(facts: Facts) -> int | None:
     """The GPUs that CUDA lets the server see: ``CUDA_VISIBLE_DEVICES`` counts, as far as such GPUs exist."""
     if not facts.known("gpus"):
         return None
+    if any(row.get("index") == "any" for row in facts.rows("gpus")):
+        return None  # GPUs of this kind, but nobody said how many
     there = len(facts.rows("gpus"))
     chosen = [row["value"] for row in facts.rows("environment") if row.get("name") == "CUDA_VISIBLE_DEVICES"]
     if not chosen:

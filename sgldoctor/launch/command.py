@@ -83,14 +83,23 @@ def _walk(
         if inner and depth < _DEEPEST:
             scope = _scope(rest[: inner[0]], exported, prefix)
             commands, more = _walk(inner[1], {**variables, **scope}, scope, depth + 1)
-            found += [command._replace(problems=problems + command.problems) for command in commands]
-            problems += more
+            above = next(word.line for word in rest[inner[0] :] if word.text == inner[1]) - 1
+            found += [_lowered(command, above, problems) for command in commands]
+            problems += tuple(problem._replace(line=problem.line + above) for problem in more)
         elif at := _entry(rest):
             kind, first = at
             found.append(_command(kind, rest, first, _scope(rest[:first], exported, prefix), problems))
     if not found and depth == 0:
         found = _bare_options(script, variables, exported, problems)
     return found, problems
+
+
+def _lowered(command: Command, lines: int, outer: tuple[Problem, ...]) -> Command:
+    """A command of ``bash -c "..."`` with the lines of the script round it."""
+    return command._replace(
+        arguments=tuple(word._replace(line=word.line + lines) for word in command.arguments),
+        problems=outer + tuple(problem._replace(line=problem.line + lines) for problem in command.problems),
+    )
 
 
 def _bare_options(

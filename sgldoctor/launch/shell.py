@@ -140,6 +140,7 @@ def _step(reader: _Reader) -> None:
         _backslash(reader)
     elif char == "'":
         reader.at += 1
+        reader.add("text", "", True)  # the word begins here, not on the line where the quote ends
         reader.add("text", reader.until("'", "single quote"), True)
     elif char == '"':
         reader.at += 1

@@ -14,7 +14,7 @@ from sgldoctor.rules.schema import Finding
 
 def to_object(report: Report) -> dict[str, Any]:
     """The report as plain values, redacted, in the key order of the contract."""
-    cleaned: dict[str, Any] = _clean(
+    shown: dict[str, Any] = cleaned(
         {
             "schema": SCHEMA,
             "tool": {"name": "sgldoctor", "version": __version__},
@@ -29,7 +29,7 @@ def to_object(report: Report) -> dict[str, Any]:
             **({"fixed": report.fixed} if report.fixed is not None else {}),
         }
     )
-    return cleaned
+    return shown
 
 
 def render(report: Report) -> str:
@@ -81,12 +81,12 @@ def _finding(finding: Finding, report: Report) -> dict[str, Any]:
     }
 
 
-def _clean(value: Any) -> Any:
-    """Redact every text and strip control sequences, at any depth."""
+def cleaned(value: Any) -> Any:
+    """A plain value with every text redacted and stripped of control sequences, at any depth."""
     if isinstance(value, str):
         return redact(clean(value))
     if isinstance(value, dict):
-        return {str(name): _clean(entry) for name, entry in value.items()}
+        return {str(name): cleaned(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(entry) for entry in value]
+        return [cleaned(entry) for entry in value]
     return value

@@ -1,0 +1,125 @@
+"""``sgldoctor launch``: what is wrong with a launch line, before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import TYPE_CHECKING
+
+from sgldoctor.cli import common
+from sgldoctor.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from sgldoctor.launch.files import Located
+    from sgldoctor.preflight import Given, Place
+    from sgldoctor.probe.target import Target
+
+EPILOG = """examples:
+  sgldoctor launch -- python -m sglang.launch_server --model-path /models/m --tp 8
+  sgldoctor launch --sglang 0.5.8 --gpus 8 --compute-capability 9.0 -- \\
+      SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK=0 python -m sglang.launch_server --model-path org/name --tp 8
+  sgldoctor launch --sglang 0.5.8 --file run.sh          also Dockerfile, compose, Kubernetes, systemd, Python
+
+Release, GPUs, model and variables are those of this machine and of the active environment unless they are given. With
+--sglang, installed packages are judged only in an environment that is named. Nothing is started or downloaded.
+"""
+
+LARGEST = 1 << 16
+"""GPUs that --gpus accepts; no server has more."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns the exit status."""
+    made = common.parser("launch", "Judge a launch line of SGLang before it runs.", EPILOG)
+    made.usage = "sgldoctor launch [OPTION...] (-- [NAME=VALUE...] COMMAND... | --file FILE)"
+    made.add_argument("--sglang", metavar="V", default="", help="the release to judge by (default: the one installed)")
+    made.add_argument("--model", metavar="DIR|ID", default="", help="the model (default: the one that the line names)")
+    made.add_argument("--gpus", metavar="N", type=positive, help="GPUs of a node (default: those of this machine)")
+    made.add_argument("--gpu-memory", metavar="GIB", type=gibibytes, help="memory of each GPU, in GiB")
+    made.add_argument("--compute-capability", metavar="X.Y", type=capability, help="of each GPU: 9.0 is H100")
+    made.add_argument("--file", metavar="FILE", help="judge every launch line in a script, manifest or unit")
+    common.environment(made)
+    common.judging(made)
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    args, strange = made.parse_known_args(arguments[:at])
+    words = arguments[at + 1 :]
+    if strange:
+        plain = not strange[0].startswith("-") and at == len(arguments)
+        hint = "; the launch line comes after '--'" if plain else ""
+        raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry 'sgldoctor launch --help'")
+    if bool(words) == bool(args.file):
+        raise UsageError("give a launch line after '--', or --file FILE" + (", not both" if words else ""))
+    from sgldoctor.preflight import Given, launch
+
+    given = Given(release(args.sglang), args.model, args.gpus, args.gpu_memory, args.compute_capability or "")
+    place = _place(args, given)
+    lines = _lines(words, args.file, place.target)
+    return common.emit(launch(lines, args.file or "", given, place, common.options(args)), args)
+
+
+def _place(args: argparse.Namespace, given: Given) -> Place:
+    """The environment that is named; else the active one, unless the release was given."""
+    from sgldoctor.preflight import Place, nowhere
+
+    if args.python or args.venv or args.root:
+        return Place(common.target(args))
+    if given.sglang:
+        return Place(nowhere(os.environ), "not judged: the release was given, and no environment was named")
+    try:
+        return Place(common.target(args))
+    except InputError as error:
+        return Place(nowhere(os.environ), f"not judged: {error}")
+
+
+def _lines(words: list[str], file: str | None, target: Target) -> list[Located]:
+    from sgldoctor.launch import files
+
+    if file:
+        return files.read(file, target.environ)
+    from sgldoctor.launch.command import parse
+
+    # A single word with blanks is a whole line in quotes; words came through a shell and are taken as they are.
+    line = words[0] if len(words) == 1 and re.search(r"\s", words[0]) else files.quoted(words)
+    command = parse(line, target.environ)
+    if not command.entry:
+        raise InputError(
+            "no SGLang server command in the launch line: it needs 'python -m sglang.launch_server ...', "
+            "'sglang serve ...' or the bare options of one"
+        )
+    return [files.Located(command, "", "", 0)]
+
+
+def release(text: str) -> str:
+    """A release as the user names it, without a leading ``v``; raises UsageError where it is no version."""
+    version = text.strip().removeprefix("v")
+    if version and not re.fullmatch(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*(\+[\w.]+)?", version):
+        raise UsageError(f"--sglang {text!r}: a release such as {_newest()}")
+    return version
+
+
+def _newest() -> str:
+    from sgldoctor.knowledge.flags import releases
+
+    return releases()[-1]
+
+
+def positive(text: str) -> int:
+    """A count of GPUs or groups, for argparse."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {LARGEST}")
+    return int(text)
+
+
+def gibibytes(text: str) -> int:
+    """GiB as MiB, for argparse."""
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or float(text) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size in GiB, such as 80")
+    return round(float(text) * 1024)
+
+
+def capability(text: str) -> str:
+    """A compute capability, for argparse."""
+    if not re.fullmatch(r"[1-9]\d?\.\d", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 9.0")
+    return text
