@@ -22,7 +22,6 @@ LAYERS = [
     {"fix"},
     {"report"},
     {"pipeline"},
-    {"preflight"},
     {"preflight", "recheck"},
     {"cli"},
     {"__main__"},

@@ -11,10 +11,10 @@ from sgldoctor.errors import UsageError
 COMMANDS = {
     "check": "what is wrong with this machine and this environment; --fix repairs it",
     "explain": "what really caused a crash log, and what to type",
-    "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
-    "redact": "a log or any text without its secrets",
     "launch": "what is wrong with a launch line, before it runs: flags, variables, sizes, backends",
     "tp": "which tensor-parallel sizes a model allows, and what forbids the others",
+    "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
+    "redact": "a log or any text without its secrets",
     "rules": "the rule base: list, show, lint, test",
     "env": "print the variables that fixes have set, for a shell to source",
     "undo": "take back the last fix",

@@ -49,6 +49,10 @@ def layout(report: Report, width: int, verbosity: int = 0) -> list[Line]:
     for number, finding in enumerate(causes, 1):
         lines.append([])
         lines += _cause(finding, report, number if len(causes) > 1 else 0, width, verbosity)
+    if report.facts.known("changes"):
+        from sgldoctor.report.changes import layout as changed
+
+        lines += changed(report.facts, width, verbosity)
     lines += _rest(report, width, verbosity)
     return lines
 
@@ -109,6 +113,9 @@ def _examined(report: Report) -> str:
     """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
     facts = report.facts
     parts = [f"{safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]
+    parts += [
+        safe(" ".join(f"snapshot {row['file']} {row['taken']} {row['host']}".split())) for row in facts.rows("snapshot")
+    ]
     if facts.value("python", "executable"):
         chosen = facts.value("python", "chosen")
         parts.append(safe(f"{facts.value('python', 'executable')}" + (f" ({chosen})" if chosen else "")))
