@@ -58,10 +58,13 @@ def against(report: Report, path: str, options: Options) -> Report:
 
 
 def _causes(report: Report) -> list[About]:
-    """What each cause is about and names, fixes included, best cause first."""
+    """What each cause is about and, for errors, names besides (its fixes included), best cause first."""
     out = []
     for finding in report.causes:
         named: list[str] = []
+        if finding.severity != "error":
+            out.append(About(finding.rule.slug, finding.rule.area, finding.subject, ()))
+            continue
         for value in finding.params.values():
             named += [str(entry) for entry in value] if isinstance(value, list | tuple) else [str(value)]
         for fix in report.fixes.get(key(finding), ()):

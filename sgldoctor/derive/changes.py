@@ -15,8 +15,9 @@ from sgldoctor.facts import Facts, Row
 Table = dict[str, Any]
 """What is compared: the name of a thing to its value, a plain one; absent things are not in it."""
 
-_ORDER = ("core", "driver", "library", "launch", "variable", "gpu", "package", "host")
-"""Without a cause to go by: what SGLang itself names as its requirement first, then what CUDA stands on, and so on."""
+_ORDER = ("root", "core", "driver", "library", "launch", "variable", "gpu", "package", "host")
+"""Without a cause to go by: SGLang and torch, what they require by name, what CUDA stands on, and so on."""
+_ROOTS = ("sglang", "torch")
 
 
 class About(NamedTuple):
@@ -51,7 +52,7 @@ def changes(before: Facts, after: Facts, causes: Sequence[About], since: str = "
                 "text": f"{what} {_shown(then.get(what))} -> {_shown(now.get(what))}",
             }
             # A library that is missing now is what the cause looks like; what else the cause names is why.
-            found.append(((place, kind == "library", passing, _prior(kind, what, core), what), row))
+            found.append(((place, kind == "library" and rule != "", passing, _prior(kind, what, core), what), row))
     found.sort(key=lambda pair: pair[0])
     return [{**row, "rank": rank} for rank, (_, row) in enumerate(found, 1)]
 
@@ -62,9 +63,9 @@ def _shown(value: Any) -> str:
 
 def _core(facts: Facts) -> set[str]:
     """SGLang, torch, and what either requires by name."""
-    names = {"sglang", "torch"}
+    names = set(_ROOTS)
     for row in facts.rows("packages"):
-        if row.get("name") in ("sglang", "torch"):
+        if row.get("name") in _ROOTS:
             for line in row.get("requires") or ():
                 match = re.match(r"[A-Za-z0-9][\w.-]*", str(line))
                 if match:
@@ -73,7 +74,9 @@ def _core(facts: Facts) -> set[str]:
 
 
 def _prior(kind: str, what: str, core: set[str]) -> int:
-    return _ORDER.index("core" if kind == "package" and what in core else kind)
+    if kind == "package" and what in core:
+        return _ORDER.index("root" if what in _ROOTS else "core")
+    return _ORDER.index(kind)
 
 
 def _blame(kind: str, what: str, causes: Sequence[About]) -> tuple[int, int, str]:
