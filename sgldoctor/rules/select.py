@@ -49,14 +49,15 @@ def select(
     whose ``when`` is false does not fire. A regular expression that exceeds its time budget is noted as unknown.
     """
     findings: dict[tuple[str, str], Finding] = {}
-    log = _Log(events)
-    candidates = _candidates(log, rules)
+    log = _Log(events, rules)
+    candidates = {rule.slug for rule in rules if any(match.anchor in log.there for match in rule.logs)}
     for rule in rules:
-        if rule.when and holds(rule.when) is False:
-            continue
         if rule.slug not in candidates and not any(facts.rows(match.each) for match in rule.facts):
             continue
         if not all(_rows(facts, need) for need in rule.needs):
+            continue
+        # Asked last: to know the release may cost a look through all that SGLang ever printed.
+        if rule.when and holds(rule.when) is False:
             continue
         for match in rule.logs if rule.slug in candidates else ():
             for event, params in _match_events(match, log, rule, facts):
@@ -103,29 +104,26 @@ def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Fi
 class _Log:
     """The texts of all events as one, so that an anchor is looked for once and not in each event."""
 
-    def __init__(self, events: Sequence[Event]) -> None:
+    def __init__(self, events: Sequence[Event], rules: Sequence[Rule]) -> None:
         self.events = events
         self.text = "\n".join(event.text for event in events)
         self.begins = list(accumulate((len(event.text) + 1 for event in events), initial=0))
+        anchors = {match.anchor for rule in rules for match in rule.logs} if events else set()
+        if len(self.text) < INDEXED:
+            self.there = {anchor for anchor in anchors if anchor in self.text}
+        else:
+            from sgldoctor.log.literals import finder
+
+            keys = {anchor.encode(): anchor for anchor in anchors}
+            self.there = {keys[key] for key in finder(list(keys))(self.text.encode("utf-8", "backslashreplace"))}
 
     def holding(self, anchor: str) -> Iterator[Event]:
         """The events with ``anchor`` in their text."""
-        at = self.text.find(anchor)
+        at = self.text.find(anchor) if anchor in self.there else -1
         while at >= 0:
             index = bisect_right(self.begins, at) - 1
             yield self.events[index]
             at = self.text.find(anchor, self.begins[index + 1])
-
-
-def _candidates(log: _Log, rules: Sequence[Rule]) -> set[str]:
-    """Rules of which some anchor occurs in the log at all."""
-    if len(log.text) < INDEXED:
-        return {rule.slug for rule in rules if any(match.anchor in log.text for match in rule.logs)}
-    from sgldoctor.log.literals import finder
-
-    anchors = {match.anchor.encode(): match.anchor for rule in rules for match in rule.logs}
-    there = {anchors[found] for found in finder(list(anchors))(log.text.encode("utf-8", "backslashreplace"))}
-    return {rule.slug for rule in rules if any(match.anchor in there for match in rule.logs)}
 
 
 def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Iterable[tuple[Event, dict[str, Any]]]:
