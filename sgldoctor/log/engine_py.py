@@ -26,7 +26,7 @@ ENOUGH = 3
 """How many lines with a literal suffice where only its presence counts."""
 SEEN_BYTES = 4 << 20
 SEEN_LINE = 300
-_HOT = 20_000
+HOT_BYTES = 4 << 20
 
 
 def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None) -> Engine:
@@ -46,10 +46,10 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
     present = finder(list(stripped))
     seen: set[bytes] = set()
     hot: dict[bytes, _Shape] = {}
-    used = 0
+    used = used_hot = 0
 
     def find(block: bytes) -> Iterable[int]:
-        nonlocal used
+        nonlocal used, used_hot
         shapes = block.translate(None, HEX).split(b"\n")
         distinct = set(shapes)
         new = distinct - seen
@@ -58,6 +58,7 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
         for shape in new:
             likely = [literal for key in there if key in shape for literal in stripped[key] if wanted.get(literal, 1)]
             if likely:
+                used_hot += len(shape) + 300
                 hot[shape] = _Shape(
                     [literal for literal in likely if literal not in wanted],
                     [literal for literal in likely if literal in wanted],
@@ -85,10 +86,12 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
                 found = hot[shape]
                 if (found.count >= REPEATS or not found.literals) and not any(wanted[w] for w in found.witnesses):
                     del hot[shape]
+                    used_hot -= len(shape) + 300
                     if len(shape) < SEEN_LINE:
                         seen.add(shape)
-            if len(hot) > _HOT:  # a log of ever new failures: forget, do not grow
+            if used_hot > HOT_BYTES:  # a log of ever new failures: forget, do not grow
                 hot.clear()
+                used_hot = 0
         return offsets
 
     return find

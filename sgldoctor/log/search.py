@@ -25,7 +25,7 @@ GATHERED = 64 << 10
 """Bytes that are searched at once, at least."""
 ENDS = 64 << 10
 """Bytes kept of the beginning and of the end of a large log."""
-KEPT = 2 << 20
+KEPT = 1 << 20
 """Bytes of passages kept; past half of it, only shapes that were not seen before are added."""
 LONG = 8 << 10
 """A line longer than this is cut to pieces round its anchors: no event carries more."""

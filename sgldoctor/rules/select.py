@@ -115,7 +115,14 @@ class _Log:
             from sgldoctor.log.literals import finder
 
             keys = {anchor.encode(): anchor for anchor in anchors}
-            self.there = {keys[key] for key in finder(list(keys))(self.text.encode("utf-8", "backslashreplace"))}
+            present = finder(list(keys))
+            self.there = set()
+            begin = 0
+            for end in self.begins[1:]:  # in pieces, since the words of a text take many times its memory
+                if end - begin >= INDEXED or end > len(self.text):
+                    piece = self.text[begin:end].encode("utf-8", "backslashreplace")
+                    self.there.update(keys[key] for key in present(piece))
+                    begin = end
 
     def holding(self, anchor: str) -> Iterator[Event]:
         """The events with ``anchor`` in their text."""
