@@ -136,8 +136,6 @@ class _Log:
 def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Iterable[tuple[Event, dict[str, Any]]]:
     if match.also and not all(word in log.text for word in match.also):
         return
-    pattern = re.compile(match.pattern) if match.pattern else None
-    unless = re.compile(match.unless) if match.unless else None
     for event in log.holding(match.anchor):
         if event.kind not in match.kinds:
             continue
@@ -146,12 +144,13 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
         if match.place and not any(match.place in f"{frame.file}:{frame.function}" for frame in event.frames):
             continue
         try:
-            if unless and search(unless, event.text):
+            # compiled at the first event that comes so far; re remembers what it compiled
+            if match.unless and search(re.compile(match.unless), event.text):
                 continue
-            if pattern is None:
+            if not match.pattern:
                 yield event, {}
                 continue
-            found = search(pattern, event.text)
+            found = search(re.compile(match.pattern), event.text)
         except TimedOut:
             facts.put_unknown(f"rule {rule.slug}", f"its regular expression took too long at line {event.line}")
             continue
