@@ -55,6 +55,7 @@ class Tracebacks:
         self.type = ""
         self.open = False  # the message is sure to go on, over a blank line too
         self.kernel = False  # it is sgl_kernel's
+        self.bare = False  # a name alone: there is no message
         self.bullets = False
         self.inner: list[Event] = []
 
@@ -97,6 +98,8 @@ class Tracebacks:
         self.size = len(self.text[0])
         self.kernel = KERNEL_BLOCK in text
         self.open = self.kernel or bool(forms.OPEN.search(text.partition(":")[2][-200:]))
+        # Python writes the name alone, without a colon, where there is no message: nothing can go on.
+        self.bare = ":" not in text
         self.state = self._message
 
     # ------------------------------------------------------------------ output
@@ -298,6 +301,8 @@ class Tracebacks:
 
     def _goes_on(self, text: str, line: Line) -> bool:
         """Whether a line continues the open message."""
+        if self.bare:
+            return False
         if not text.strip():
             self.blanks += 1
             return self.open and self.blanks < 2
