@@ -45,15 +45,15 @@ def test_a_bare_assertion_carries_its_source_line() -> None:
     assert event.text == "AssertionError: assert heads % size == 0"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
 def test_a_name_alone_has_no_message_that_could_go_on() -> None:
     """Python writes no colon where there is none; what follows is of somebody else, be it across a blank line."""
     for gap in ("\n", "\n\n"):
-        (event,) = [event for event in exceptions(bare_assertion().rstrip() + gap + "words of another program\n")]
+        (event,) = exceptions(bare_assertion().rstrip() + gap + "words of another program\n")
         assert "another program" not in event.text
         assert event.text.startswith("AssertionError: assert")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
 def test_parts_of_a_group_are_its_inner_causes() -> None:
     async def main() -> None:
         async def fail(error: Exception) -> None:
