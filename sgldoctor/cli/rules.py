@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--cause", help="only rules of this cause")
     made.add_argument("--fixtures", metavar="DIR", help="folder of the fixtures (default: beside the rules)")
     made.add_argument("--accept", action="store_true", help="test: write the findings as accepted")
-    args = made.parse_args(arguments)
+    args = made.parse_intermixed_args(arguments)  # names may stand before and after options
     if args.action == "lint":
         return _lint(args)
     rules = load(common.options(args).folders)
