@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgldoctor.log import search
+from sgldoctor.log import engine_py, search
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
 from sgldoctor.log.literals import finder
@@ -84,7 +84,7 @@ def test_a_flood_is_kept_a_few_times_only() -> None:
         f"E0129 10:06:27.{i:06}   3472 rdma.cpp:166] Failed to register memory: addr 0x{i:x}" for i in range(40_000)
     ]
     kept = search.select([("\n".join([*serving(2000), *flood, *serving(2000)])).encode()], ANCHORS)
-    assert sum(b"Failed to register" in line for _, line in kept.lines) <= search.REPEATS + 1
+    assert sum(b"Failed to register" in line for _, line in kept.lines) <= engine_py.REPEATS + 1
 
 
 def test_ever_new_failures_stay_within_bounds() -> None:
