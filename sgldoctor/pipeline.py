@@ -65,6 +65,8 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Re
         rules = [rule for rule in rules if rule.area in areas]
     if facts.known("packages") and not any(row.get("name") == "sglang" for row in facts.rows("packages")):
         facts.put_unknown("sglang", f"it is not installed in the environment of {name}", essential=True)
+    if facts.known("python") and not facts.value("python", "executable"):
+        facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")
     return conclude("check", facts, (), rules, options)
 
 
