@@ -22,8 +22,8 @@ from sgldoctor.facts import Row
 VARIABLE = "SGLDOCTOR_PSEUDONYM_KEY"
 _PUBLIC_KEY = b"sgldoctor.snapshot/1"
 _KNOWN_HOSTS = frozenset({
-    "localhost", "huggingface.co", "github.com", "pypi.org", "files.pythonhosted.org", "download.pytorch.org",
-    "pypi.nvidia.com", "docs.sglang.ai", "flashinfer.ai", "hf-mirror.com", "modelscope.cn", "www.modelscope.cn",
+    "localhost", "huggingface.co", "github.com", "download.pytorch.org",
+    "docs.sglang.ai", "flashinfer.ai", "hf-mirror.com", "modelscope.cn", "www.modelscope.cn",
 })  # fmt: skip
 _LOCAL = re.compile(r"\[?(?:127\.[0-9.]+|0\.0\.0\.0|::1?|\*?)\]?")
 _HOME = re.compile(r"(?i)(/(?:home|users)/)([^/\s:;,'\"\\]+)")
