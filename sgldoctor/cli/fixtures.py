@@ -18,7 +18,7 @@ from sgldoctor.report.as_json import to_object
 from sgldoctor.report.model import Report
 from sgldoctor.rules.lint import facts_of_fixture
 from sgldoctor.rules.schema import Rule
-from sgldoctor.rules.select import literals
+from sgldoctor.rules.select import literals, witnesses
 
 
 class Case(NamedTuple):
@@ -55,7 +55,7 @@ def report(path: str, rules: Sequence[Rule]) -> Report:
         return pipeline.conclude("check", facts, (), rules, pipeline.Options())
     from sgldoctor import log
 
-    reading = log.read([path], literals(rules))
+    reading = log.read([path], literals(rules), witnesses(rules))
     return pipeline.conclude("explain", reading.facts, reading.events, rules, pipeline.Options())
 
 
