@@ -38,7 +38,7 @@ class LogMatch(NamedTuple):
         anchor: a literal of at least 4 characters that every match contains; searched before any regular expression.
         pattern: regular expression whose named groups become parameters; the anchor alone where empty.
         kinds: event kinds in which the text counts.
-        place: literal that must occur in the file or function of a frame, ``""`` for anywhere.
+        place: literals of which one must occur in the file or function of a frame; none for anywhere.
         type: exception type or glob, ``""`` for any.
         unless: regular expression that must not be found in the event.
         also: literals that must each occur somewhere in the log (of the same event kinds or not).
@@ -47,7 +47,7 @@ class LogMatch(NamedTuple):
     anchor: str
     pattern: str
     kinds: tuple[str, ...]
-    place: str
+    place: tuple[str, ...]
     type: str
     unless: str
     also: tuple[str, ...]
@@ -170,7 +170,7 @@ def build(data: dict[str, Any], slug: str, area: str, path: str) -> Rule:
         needs=tuple(check.fact(entry, "needs") for entry in check.tables(data, "needs")),
         references=check.texts(data, "references"),
         about=check.text(data, "about").strip(),
-        logs=tuple(check.log(entry) for entry in check.tables(data, "log")),
+        logs=tuple(match for entry in check.tables(data, "log") for match in check.logs(entry)),
         facts=tuple(check.fact(entry, "fact") for entry in check.tables(data, "fact")),
         fixes=tuple(check.fix(entry) for entry in check.tables(data, "fix")),
         path=path,
@@ -232,7 +232,8 @@ class _Checker:
             raise self.fail(f"{key!r} must be a list of tables: [[{key}]]")
         return value
 
-    def log(self, data: dict[str, Any]) -> LogMatch:
+    def logs(self, data: dict[str, Any]) -> list[LogMatch]:
+        """One match for each anchor: a list of them says that any of these texts will do."""
         self.keys(data, {"anchor", "pattern", "in", "place", "type", "unless", "also"}, "[[log]]")
         kinds = self.texts(data, "in") or DEFAULT_KINDS
         if kinds == ("any",):
@@ -240,11 +241,17 @@ class _Checker:
         for kind in kinds:
             if kind not in KINDS:
                 raise self.fail(f"'in' names an unknown kind of event {kind!r}; known are any, {', '.join(KINDS)}")
+        anchors = self.texts(data, "anchor")
+        if not anchors:
+            raise self.fail("'anchor' is missing")
+        return [self.log(anchor, data, kinds) for anchor in anchors]
+
+    def log(self, anchor: str, data: dict[str, Any], kinds: tuple[str, ...]) -> LogMatch:
         return LogMatch(
-            anchor=self.text(data, "anchor"),
+            anchor=anchor,
             pattern=self.text(data, "pattern", ""),
             kinds=kinds,
-            place=self.text(data, "place", ""),
+            place=self.texts(data, "place"),
             type=self.text(data, "type", ""),
             unless=self.text(data, "unless", ""),
             also=self.texts(data, "also"),

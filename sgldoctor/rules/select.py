@@ -141,7 +141,7 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             continue
         if match.type and not fnmatchcase(event.type, match.type):
             continue
-        if match.place and not any(match.place in f"{frame.file}:{frame.function}" for frame in event.frames):
+        if match.place and not _placed(match.place, event):
             continue
         try:
             # compiled at the first event that comes so far; re remembers what it compiled
@@ -156,6 +156,11 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             continue
         if found:
             yield event, {key: value.strip() for key, value in found.groupdict().items() if value}
+
+
+def _placed(places: Sequence[str], event: Event) -> bool:
+    """Whether a frame of the event lies in one of the places."""
+    return any(place in f"{frame.file}:{frame.function}" for frame in event.frames for place in places)
 
 
 def _rows(facts: Facts, match: FactMatch) -> list[Row]:
