@@ -40,9 +40,17 @@ class Asked(NamedTuple):
 
 
 def explain(
-    paths: Sequence[str], options: Options, *, stdin: BinaryIO | None = None, here: Target | None = None
+    paths: Sequence[str],
+    options: Options,
+    *,
+    stdin: BinaryIO | None = None,
+    here: Target | None = None,
+    sglang: str = "",
 ) -> Report:
-    """The root cause of logs; with ``here``, what a probe of that environment sees is taken into account."""
+    """The root cause of logs; with ``here``, what a probe of that environment sees is taken into account.
+
+    ``sglang`` is the release that wrote them, where the user knows it; what a log itself tells counts more.
+    """
     from sgldoctor import log  # the largest part of the package, and only this command reads logs
 
     rules = load(options.folders)
@@ -50,6 +58,11 @@ def explain(
     facts = reading.facts
     if here is not None:
         facts.merge(examine(here, Asked()))
+    if sglang and not facts.known("sglang"):
+        from sgldoctor.knowledge import releases
+
+        row = {"version": sglang, "known": releases.known(sglang), "inferred": "given with --sglang"}
+        facts.put("sglang", row, "launch")
     return conclude("explain", facts, reading.events, rules, options)
 
 
@@ -129,11 +142,15 @@ def conclude(
     kept, ignored = _silence(findings, options.ignore)
     if any(recipe.when for finding in kept for recipe in finding.rule.fixes):
         telling.releases(facts, events)
+    fixes = _fixes(kept, facts)
+    if _open(fixes) and _more(events, kept):
+        telling.releases(facts, events)
+        fixes = _fixes(kept, facts)
     return Report(
         command=command,
         facts=facts,
         findings=tuple(kept),
-        fixes=_fixes(kept, facts),
+        fixes=fixes,
         ignored=ignored,
         failures=failures,
         strict=options.strict,
@@ -169,14 +186,25 @@ def _silence(findings: Sequence[Finding], ignore: Sequence[Ignored]) -> tuple[li
     return kept, tuple(entry for entry in counted if entry.times)
 
 
+def _more(events: Sequence[Event], findings: Sequence[Finding]) -> bool:
+    """Whether a log holds messages besides those that the findings stand on: only these may be SGLang's own."""
+    used = {id(event) for finding in findings for event in finding.events if not finding.rule.frame}
+    return any(event.kind in ("exception", "error", "warning") and id(event) not in used for event in events)
+
+
+def _open(fixes: dict[str, Any]) -> bool:
+    """Whether a fix waits for the release of SGLang."""
+    return any(name.startswith("pin:") for found in fixes.values() for fix in found for name in fix.unresolved)
+
+
 def _fixes(findings: Sequence[Finding], facts: Facts) -> dict[str, Any]:
     if not any(finding.rule.fixes for finding in findings):
         return {}
     from sgldoctor.derive.pins import pin
-    from sgldoctor.fix.recipe import fixes
+    from sgldoctor.fix import recipe
 
     return {
-        key(finding): fixes(finding, facts, lambda name: pin(name, facts))
+        key(finding): recipe.telling(recipe.fixes(finding, facts, lambda name: pin(name, facts)))
         for finding in findings
         if finding.rule.fixes and finding.role != "symptom"
     }

@@ -118,6 +118,20 @@ def _configured_ignores() -> list[Ignored]:
     return entries
 
 
+def release(text: str) -> str:
+    """A release as the user names it, without a leading ``v``; raises UsageError where it is no version."""
+    version = text.strip().removeprefix("v")
+    if version and not re.fullmatch(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*(\+[\w.]+)?", version):
+        raise UsageError(f"--sglang {text!r}: a release such as {_newest()}")
+    return version
+
+
+def _newest() -> str:
+    from sgldoctor.knowledge.flags import releases
+
+    return releases()[-1]
+
+
 def emit(report: Report, args: argparse.Namespace) -> int:
     """Write the report in the chosen format to standard output; returns the exit status."""
     if args.format == "json":

@@ -11,6 +11,7 @@ EPILOG = """examples:
   sgldoctor explain crash.log
   sgldoctor explain node0.log node1.log        one file per node or rank
   docker logs sglang 2>&1 | sgldoctor explain
+  sgldoctor explain --sglang 0.5.8 crash.log   the release, where the log does not name it
   sgldoctor explain --here --fix crash.log     also look at this machine, and repair what the log shows
 """
 
@@ -21,11 +22,13 @@ def main(arguments: list[str]) -> int:
     made = common.parser("explain", description, EPILOG, fix.FORMATS)
     made.add_argument("files", metavar="FILE", nargs="*", help="log files, also .gz; '-' or none for standard input")
     made.add_argument("--here", action="store_true", help="also take into account what a probe of this machine sees")
+    made.add_argument("--sglang", metavar="V", default="", help="the release that wrote the log, if it does not say so")
     common.environment(made)
     common.judging(made)
     fix.add_options(made)
     args = made.parse_args(arguments)
     fix.check_options(args)
+    release = common.release(args.sglang)
     files = args.files or ["-"]
     if files == ["-"] and sys.stdin.isatty():
         raise UsageError("no log: name a file, or pipe one in (try 'sgldoctor explain --help')")
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> int:
     named = bool(args.python or args.venv or args.root)
     here = common.target(args) if args.here or args.fix or named else None
     options = common.options(args)
-    report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here)
+    report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here, sglang=release)
     if args.fix and here is not None:
         return fix.repair(report, here, args, lambda now: pipeline.check(now, pipeline.Asked(), options))
     return common.emit(report, args)

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         raise UsageError("give a launch line after '--', or --file FILE" + (", not both" if words else ""))
     from sgldoctor.preflight import Given, launch
 
-    given = Given(release(args.sglang), args.model, args.gpus, args.gpu_memory, args.compute_capability or "")
+    given = Given(common.release(args.sglang), args.model, args.gpus, args.gpu_memory, args.compute_capability or "")
     place = _place(args, given)
     lines = _lines(words, args.file, place.target)
     return common.emit(launch(lines, args.file or "", given, place, common.options(args)), args)
@@ -88,20 +88,6 @@ def _lines(words: list[str], file: str | None, target: Target) -> list[Located]:
             "'sglang serve ...' or the bare options of one"
         )
     return [files.Located(command, "", "", 0)]
-
-
-def release(text: str) -> str:
-    """A release as the user names it, without a leading ``v``; raises UsageError where it is no version."""
-    version = text.strip().removeprefix("v")
-    if version and not re.fullmatch(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*(\+[\w.]+)?", version):
-        raise UsageError(f"--sglang {text!r}: a release such as {_newest()}")
-    return version
-
-
-def _newest() -> str:
-    from sgldoctor.knowledge.flags import releases
-
-    return releases()[-1]
 
 
 def positive(text: str) -> int:

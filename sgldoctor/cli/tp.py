@@ -19,7 +19,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from sgldoctor.cli import common
-from sgldoctor.cli.launch import positive, release
+from sgldoctor.cli.launch import positive
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.report import human
 from sgldoctor.report.text import wrap
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.derive.sizes import Sharing, table
     from sgldoctor.knowledge import flags
 
-    asked = release(args.sglang)
+    asked = common.release(args.sglang)
     judged = flags.judges(asked or flags.releases()[-1])
     facts = _config(args.config) if args.config else _model(args.model)
     sharing = Sharing(args.ep, args.dp, args.enable_dp_attention)

@@ -138,6 +138,11 @@ def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version
     return needs
 
 
+def read(lines: list[str], extras: set[str], facts: Facts) -> list[Need]:
+    """Requirement lines of anybody that apply to the target."""
+    return _read(lines, extras, "", "", facts)
+
+
 def _applies(requirement: Requirement, environment: dict[str, str], extras: set[str]) -> bool:
     """Whether the marker holds with one of the extras; one that compares what cannot be compared does not."""
     from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
@@ -275,6 +280,11 @@ def table(facts: Facts) -> Table:
             held = pins.get(need.name)
             if held is None or (need.specifier and not held.specifier):
                 pins[need.name] = need
+    if toolkit is not None and "cuda-toolkit" not in needs:
+        # Absent, or not mentioned in a pasted list: its wheels are not judged, but a repair of one knows its version.
+        for need in _read(releases.companion(toolkit.name, toolkit.exact) or (), set(toolkit.extras), toolkit.name,
+                          toolkit.exact, facts):  # fmt: skip
+            pins.setdefault(need.name, need)
     return Table(needs, pins, wanted, off, spare)
 
 

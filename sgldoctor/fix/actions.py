@@ -57,13 +57,17 @@ def _installer(place: Place, verb: str) -> list[str]:
 
 
 class Install(NamedTuple):
-    """Install requirements; ``reinstall`` writes the files anew even where the version is already right."""
+    """Install requirements; ``reinstall`` writes the files anew even where the version is already right.
+
+    ``releases`` says for which releases of SGLang they are right, where a log does not tell which one wrote it.
+    """
 
     packages: tuple[str, ...]
     deps: bool = True
     reinstall: bool = False
     verify: tuple[tuple[str, str], ...] = ()
     place: Place = ANYWHERE
+    releases: str = ""
 
     @property
     def do(self) -> str:
@@ -73,7 +77,8 @@ class Install(NamedTuple):
     def describe(self) -> str:
         """What is installed, and how."""
         how = "reinstall" if self.reinstall else "install"
-        return f"{how} {', '.join(self.packages)}" + ("" if self.deps else " and nothing else")
+        which = f" (for {self.releases})" if self.releases else ""
+        return f"{how} {', '.join(self.packages)}" + ("" if self.deps else " and nothing else") + which
 
     def command(self, place: Place | None = None) -> str:
         """The line for uv or pip."""
@@ -83,13 +88,14 @@ class Install(NamedTuple):
             words.append("--reinstall" if where.uv else "--force-reinstall")
         if not self.deps:
             words.append("--no-deps")
-        return quote(*words, *self.packages)
+        return quote(*words, *self.packages) + (f"  # {self.releases}" if self.releases else "")
 
     def to_json(self) -> dict[str, Any]:
-        """``packages``, ``deps``, ``reinstall``, ``verify`` and ``command``."""
+        """``packages``, ``deps``, ``reinstall``, ``verify`` and ``releases`` where there are any, and ``command``."""
         return {
             "do": self.do, "packages": list(self.packages), "deps": self.deps, "reinstall": self.reinstall,
-            **({"verify": dict(self.verify)} if self.verify else {}), "command": self.command(),
+            **({"verify": dict(self.verify)} if self.verify else {}),
+            **({"releases": self.releases} if self.releases else {}), "command": self.command(),
         }  # fmt: skip
 
 

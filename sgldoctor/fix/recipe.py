@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix import actions as kinds
 from sgldoctor.fix import validate
 from sgldoctor.fix.actions import Action, Place
+from sgldoctor.knowledge.libraries import family
 from sgldoctor.rules.schema import Finding, FixRecipe
 from sgldoctor.rules.template import fill, names
 
@@ -22,6 +23,9 @@ Pin = Callable[[str], "str | None"]
 
 _NESTED = re.compile(r"\{pin:\{([a-z_][a-z0-9_]*)\}\}")
 _LITERAL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]*\])?\s*(?:$|[<>=!~])")
+SHOWN_RELEASES = 6
+"""How many ranges of releases are shown, the newest ones, where a log does not tell which release wrote it."""
+IN_PLACE = "'sgldoctor check --fix', run in that environment, reads the version there and installs it."
 _SYSTEM_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{1,80}")
 
 
@@ -80,6 +84,10 @@ class Context(NamedTuple):
 
     def filled(self, template: str) -> tuple[str, list[str]]:
         """The template filled, and what stays unknown."""
+        if "{pin}" in template and not self.params.get("pin"):
+            # A log names the library, an examination the wheel that ships it: the library tells the family of wheels.
+            shipped = family(str(self.params.get("library") or ""))
+            template = template.replace("{pin}", "{pin:" + shipped + "}") if shipped else template
         return fill(_NESTED.sub(self._inner, template), self.params, self.facts, self.pin)
 
     def _inner(self, match: re.Match[str]) -> str:
@@ -103,6 +111,11 @@ def fixes(finding: Finding, facts: Facts, pin: Pin) -> tuple[Fix, ...]:
     context = Context(finding.params, facts, pin, _place(facts), str(facts.value("sglang", "version") or ""))
     found = (_fix(recipe, context) for recipe in finding.rule.fixes)
     return tuple(fix for fix in found if fix is not None)
+
+
+def telling(found: tuple[Fix, ...]) -> tuple[Fix, ...]:
+    """Without "install the wheel that ships it" where no wheel is known to, if another fix of the rule says more."""
+    return tuple(fix for fix in found if fix.unresolved != ("pin",) or len(fix.actions) > 1) or found
 
 
 def _place(facts: Facts) -> Place:
@@ -134,27 +147,54 @@ def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
         try:
             formed.append(_FORM[table["do"]](table, context))
         except Refused as refusal:
-            safety = "manual"
-            shown = refusal.shown
-            if isinstance(refusal, Unresolved):
-                unresolved += [name for name in refusal.missing if name not in unresolved]
-                shown = f"{table['do'].replace('-', ' ')}: {shown}"
             missing = refusal.missing if isinstance(refusal, Unresolved) else []
+            by_release = _by_release(table, missing, context, notes)
+            if len(by_release) == 1:
+                formed += by_release  # whichever release wrote the log: they all pin this one
+                continue
+            safety = "manual"
+            unresolved += [name for name in missing if name not in unresolved]
+            if by_release:
+                formed += by_release
+                continue
+            shown = f"{table['do'].replace('-', ' ')}: {refusal.shown}" if missing else refusal.shown
             pins = [name[4:] for name in missing if name.startswith("pin:")]
             if pins and len(pins) == len(missing):
-                # The log does not tell the release, the environment does: say how to get there.
                 shown = (
                     f"{table['do']} {', '.join(pins)}, in the version that belongs to the installed SGLang and torch"
                 )
-                notes.append(
-                    "'sgldoctor check --fix', run in that environment, reads the version there and installs it."
-                )
+                notes.append(IN_PLACE)
             else:
                 notes.append(f"Only advice: {refusal.because}.")
             formed.append(kinds.Manual(shown))
     if recipe.note:
         notes.insert(0, context.filled(recipe.note)[0])
     return Fix(title, safety, tuple(formed), " ".join(dict.fromkeys(notes)), tuple(unresolved))
+
+
+def _by_release(
+    table: dict[str, Any], missing: Sequence[str], context: Context, notes: list[str]
+) -> list[kinds.Install]:
+    """What each release asks for, newest last, where a log does not tell the release and a pin cannot be known."""
+    pins = [name[4:] for name in missing if name.startswith("pin:")]
+    if table["do"] != "install" or context.sglang or not pins or len(pins) < len(missing) or len(pins) > 1:
+        return []
+    from sgldoctor.derive.variants import variants
+
+    found = variants(pins[0], context.facts)
+    formed = []
+    for variant in found[-SHOWN_RELEASES:]:
+        try:
+            action = _install(table, context._replace(pin={pins[0]: variant.requirement}.get))
+        except Refused:
+            return []
+        if isinstance(action, kinds.Install):
+            formed.append(action._replace(releases=variant.range))
+    if len(found) > len(formed):
+        notes.append("Older releases: name yours with --sglang.")
+    if formed:
+        notes.append(IN_PLACE)
+    return formed
 
 
 def _install(table: dict[str, Any], context: Context) -> Action:

@@ -98,7 +98,7 @@ def known(version: str) -> bool:
     return bool(version) and version.partition("+")[0] in load("sglang-releases.json")["releases"]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def release(version: str) -> Release | None:
     """What is known of a release; None where it is not known."""
     version = version.partition("+")[0]
@@ -160,6 +160,12 @@ def kernel_torch(name: str, version: str) -> str:
         if found is not None and found.kernel == pinned:
             return _pinned(found, "torch")
     return ""
+
+
+def torch_pin(version: str) -> str:
+    """The torch that a release pins; ``""`` where that is not known."""
+    found = release(version)
+    return _pinned(found, "torch") if found is not None else ""
 
 
 def _pinned(found: Release, name: str) -> str:

@@ -24,9 +24,13 @@ def finding(*actions: dict[str, Any], params: dict[str, Any] | None = None, **re
 
 
 def one(
-    *actions: dict[str, Any], params: dict[str, Any] | None = None, facts: Facts | None = None, **recipe: Any
+    *actions: dict[str, Any],
+    params: dict[str, Any] | None = None,
+    facts: Facts | None = None,
+    pins: dict[str, str] = PINS,
+    **recipe: Any,
 ) -> Fix:
-    (fix,) = fixes(finding(*actions, params=params, **recipe), facts or Facts(), PINS.get)
+    (fix,) = fixes(finding(*actions, params=params, **recipe), facts or Facts(), pins.get)
     return fix
 
 
@@ -66,13 +70,46 @@ def test_list_valued_parameter_stands_for_its_members() -> None:
 
 
 def test_unknown_placeholder_makes_advice() -> None:
-    fix = one({"do": "install", "packages": ["{pin:nvidia-nccl}"]})
+    fix = one({"do": "install", "packages": ["{pin:no-such-thing}"]})
     assert fix.safety == "manual"
-    assert fix.unresolved == ("pin:nvidia-nccl",)
-    advice = "install nvidia-nccl, in the version that belongs to the installed SGLang and torch"
+    assert fix.unresolved == ("pin:no-such-thing",)
+    advice = "install no-such-thing, in the version that belongs to the installed SGLang and torch"
     assert fix.actions == (Manual(advice),)
     assert fix.actions[0].command() == ""
     assert "sgldoctor check --fix" in fix.note
+
+
+def test_pin_of_an_unknown_release_is_shown_for_each_range_of_releases() -> None:
+    fix = one({"do": "install", "packages": ["{pin:nvidia-nccl}"], "deps": False})
+    assert (fix.safety, fix.unresolved) == ("manual", ("pin:nvidia-nccl",))
+    assert len(fix.actions) > 2
+    for action in fix.actions:
+        assert isinstance(action, Install)
+        assert action.packages[0].startswith("nvidia-nccl-cu")
+        assert action.command() == f"pip install --no-deps {action.packages[0]}  # {action.releases}"
+        assert action.to_json()["releases"].startswith("SGLang ")
+    assert "sgldoctor check --fix" in fix.note
+
+
+def test_pin_on_which_all_fitting_releases_agree_can_be_applied() -> None:
+    facts = Facts()
+    facts.put("log.releases", {"first": "0.5.8", "last": "0.5.9"}, "derived")
+    fix = one({"do": "install", "packages": ["{pin:kernel}"]}, params={}, facts=facts, pins={})
+    assert (fix.safety, fix.unresolved) == ("safe", ())
+    (action,) = fix.actions
+    assert isinstance(action, Install)
+    assert action.packages == ("sgl-kernel==0.3.21",)
+    assert action.releases == "SGLang 0.5.8 to 0.5.9"
+
+
+def test_library_of_a_log_tells_the_family_of_the_wheel() -> None:
+    action = {"do": "install", "packages": ["{pin}"], "deps": False}
+    fix = one(action, params={"library": "libcudnn_ops.so.9"})
+    assert fix.actions == (Install(("nvidia-cudnn-cu12==9.10.2.21",), deps=False),)
+    unknown = one(action, params={"library": "libexample.so.1"})
+    assert unknown.unresolved == ("pin",)
+    hostile = one(action, params={"library": "libcudnn$(id)} --index-url x.so.9"})
+    assert hostile.actions[0].command() == ""
 
 
 @pytest.mark.parametrize(
