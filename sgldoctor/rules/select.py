@@ -59,8 +59,13 @@ def select(
         # Asked last: to know the release may cost a look through all that SGLang ever printed.
         if rule.when and holds(rule.when) is False:
             continue
+        told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
         for match in rule.logs if rule.slug in candidates else ():
             for event, params in _match_events(match, log, rule, facts):
+                # One event is one finding of a rule: the first pattern that names something tells what.
+                if event.order in told and (told[event.order] or not params):
+                    continue
+                told[event.order] = bool(params)
                 _add(findings, rule, params, facts, _event_evidence(event), event=event)
         for fact_match in rule.facts:
             for row in _rows(facts, fact_match):
