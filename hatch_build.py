@@ -29,7 +29,7 @@ class RuleCacheHook(BuildHookInterface[Any]):
             sys.path.remove(self.root)
         descriptor, path = tempfile.mkstemp(suffix=".py")
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write('"""All built-in rules, compiled by the build from rules/."""\n\nRULES = [\n')
-            stream.writelines(f"    {rule!r},\n" for rule in rules)
-            stream.write("]\n")
+            stream.write('"""All built-in rules, compiled by the build from rules/."""\n\nRULES = (\n')
+            stream.writelines(f"    {part!r},\n" for part in rules)
+            stream.write(")\n")
         build_data["force_include"][path] = "sgldoctor/_rules.py"

@@ -73,7 +73,7 @@ def check(target: Target, asked: Asked, options: Options) -> Report:
 
 def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Report:
     """The report of ``check`` on what was seen of the environment ``name``, now or when a snapshot was taken."""
-    rules = load(options.folders)
+    rules: Sequence[Rule] = load(options.folders)
     if areas:
         rules = [rule for rule in rules if rule.area in areas]
     if facts.known("packages") and not any(row.get("name") == "sglang" for row in facts.rows("packages")):

@@ -47,7 +47,7 @@ def against(report: Report, path: str, options: Options) -> Report:
     compared = Facts()
     compared.put("changes.base", before.row(), "snapshot")
     compared.put("changes", changes(before.facts, report.facts, _causes(report), before.taken), "derived")
-    rules = [rule for rule in load(options.folders) if any(match.each == "changes" for match in rule.facts)]
+    rules = load(options.folders).about("changes")
     told = pipeline.conclude("check", compared, (), rules, options)
     report.facts.merge(told.facts)
     return report._replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 
 from sgldoctor.cli import common
 from sgldoctor.errors import InputError, UsageError
@@ -52,7 +53,7 @@ def _fixtures(args: argparse.Namespace) -> str:
     return os.path.join(os.path.dirname(os.path.abspath(folder)), "fixtures")
 
 
-def _list(args: argparse.Namespace, rules: list[Rule]) -> int:
+def _list(args: argparse.Namespace, rules: Sequence[Rule]) -> int:
     chosen = [rule for rule in rules if args.area in (None, rule.area) and args.cause in (None, rule.cause)]
     if args.format == "json":
         columns = ("slug", "area", "cause", "severity", "role", "title")
@@ -68,7 +69,7 @@ def _list(args: argparse.Namespace, rules: list[Rule]) -> int:
     return 0
 
 
-def _show(args: argparse.Namespace, rules: list[Rule]) -> int:
+def _show(args: argparse.Namespace, rules: Sequence[Rule]) -> int:
     by_slug = {rule.slug: rule for rule in rules}
     if not args.names:
         raise UsageError("which rule? 'sgldoctor rules list' names them")

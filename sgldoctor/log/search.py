@@ -78,11 +78,11 @@ def select(
             break
     if size <= WHOLE:
         return _whole(b"".join(held), anchors)
-    literals = _needed(anchors)
+    literals = needed(anchors)
     return _large(_chain(b"".join(held), stream), literals, engine or _engine(literals, witnesses))
 
 
-def _needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
+def needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
     """What must be looked for: an anchor that holds a literal of the reader's own is found with it."""
     more = (anchor for anchor in dict.fromkeys(anchors) if len(anchor) >= 4)
     return (*STRUCTURE, *(anchor for anchor in more if not any(literal in anchor for literal in STRUCTURE)))
@@ -114,7 +114,7 @@ def _whole(data: bytes, anchors: Sequence[bytes]) -> Selection:
         if len(line) <= LONG:
             lines.append((number, line))
         else:
-            present = present or finder(_needed(anchors))
+            present = present or finder(needed(anchors))
             lines += ((number, piece) for piece in pieces(line, present(line)))
     if lines and not lines[-1][1]:
         lines.pop()

@@ -11,7 +11,7 @@ from sgldoctor.errors import RuleError
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge.causes import causes
 from sgldoctor.rules import template
-from sgldoctor.rules.load import compile_folder
+from sgldoctor.rules.load import parse_folder
 from sgldoctor.rules.schema import FactMatch, Rule, build
 from sgldoctor.vocabulary import FACTS
 
@@ -32,10 +32,10 @@ def lint_folder(folder: str, fixtures: str | None = None, others: tuple[Rule, ..
     problems: list[str] = []
     rules: list[Rule] = []
     try:
-        compiled = compile_folder(folder)
+        parsed = parse_folder(folder)
     except RuleError as error:
         return [str(error)]
-    for slug, area, path, data in compiled:
+    for slug, area, path, data in parsed:
         try:
             rules.append(build(data, slug, area, path))
         except RuleError as error:

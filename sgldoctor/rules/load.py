@@ -1,8 +1,9 @@
 """Reading rules: the built-in ones from a compiled module, folders of TOML files through a cache.
 
-Parsing 300 TOML files costs about 100 ms, a marshalled copy 4 ms (measured), so no parser runs on an ordinary start. A
-wheel carries ``sgldoctor/_rules.py``, one literal written by the build; a source checkout and the folders of third
-parties are parsed once and cached under the user's cache folder, keyed by name, size and time of every file.
+Parsing 300 TOML files costs about 100 ms, so no parser runs on an ordinary start, and no rule is made that nothing asks
+for (see ``base``). A wheel carries ``sgldoctor/_rules.py``, one literal written by the build; a source checkout and the
+folders of third parties are parsed once and cached under the user's cache folder, keyed by name, size and time of every
+file.
 """
 
 from __future__ import annotations
@@ -10,16 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from sgldoctor.errors import InputError, RuleError
-from sgldoctor.rules.schema import Rule, build
+from sgldoctor.rules import base
+from sgldoctor.rules.base import Compiled, Parsed, RuleBase
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Raise it when the compiled form changes, so that stale caches are left alone."""
-
-Compiled = list[tuple[str, str, str, dict[str, Any]]]
-"""Rules as plain data: (slug, area, path, parsed file)."""
 
 
 def checkout_folder() -> str | None:
@@ -28,23 +26,25 @@ def checkout_folder() -> str | None:
     return folder if os.path.isfile(os.path.join(os.path.dirname(folder), "hatch_build.py")) else None
 
 
-def load(folders: Sequence[str] = ()) -> list[Rule]:
+def load(folders: Sequence[str] = ()) -> RuleBase:
     """All built-in rules and those of ``folders``; raises RuleError for a file that is no rule."""
-    rules = [build(data, slug, area, path) for slug, area, path, data in builtin()]
-    seen = {rule.slug: rule.path for rule in rules}
+    rules = RuleBase()
+    rules.add(builtin())
+    seen = rules.slugs() if folders else {}
     for folder in folders:
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder of rules")
-        for slug, area, path, data in folder_rules(folder):
+        compiled = folder_rules(folder)
+        for slug, _, path, _ in compiled[0]:
             if slug in seen:
                 raise RuleError(f"{path}: a rule named {slug!r} exists already: {seen[slug]}")
             seen[slug] = path
-            rules.append(build(data, slug, area, path))
+        rules.add(compiled)
     return rules
 
 
 def builtin() -> Compiled:
-    """The rules that ship with the doctor, as plain data."""
+    """The rules that ship with the doctor."""
     folder = checkout_folder()
     if folder is None:
         from sgldoctor._rules import RULES  # written by the wheel's build (hatch_build.py)
@@ -53,9 +53,14 @@ def builtin() -> Compiled:
     return folder_rules(folder)
 
 
-def compile_folder(folder: str) -> Compiled:
+def parse_folder(folder: str) -> list[Parsed]:
     """Parse every rule file below ``folder``; raises RuleError for invalid TOML."""
     return [_parse(folder, path) for path in _files(folder)]
+
+
+def compile_folder(folder: str) -> Compiled:
+    """The rules of every file below ``folder``; raises RuleError for a file that is no rule."""
+    return base.compiled(parse_folder(folder))
 
 
 def folder_rules(folder: str) -> Compiled:
@@ -72,14 +77,14 @@ def folder_rules(folder: str) -> Compiled:
             return held[1]  # type: ignore[no-any-return]
     except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError):
         pass
-    compiled = [_parse(folder, path) for path in files]
+    compiled = base.compiled(_parse(folder, path) for path in files)
     temporary = f"{cache}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(cache), mode=0o700, exist_ok=True)
         with open(temporary, "wb") as stream:
             stream.write(marshal.dumps((key, compiled)))
         os.replace(temporary, cache)
-    except (OSError, ValueError):  # a read-only home; a TOML date, which marshal does not know
+    except OSError:  # a read-only home
         try:
             os.unlink(temporary)
         except OSError:
@@ -107,7 +112,7 @@ def _cache_file(folder: str) -> str:
     return os.path.join(base, "sgldoctor", f"rules-{crc32(folder.encode('utf-8', 'surrogateescape')):08x}.marshal")
 
 
-def _parse(folder: str, path: str) -> tuple[str, str, str, dict[str, Any]]:
+def _parse(folder: str, path: str) -> Parsed:
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import Any
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
+from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
 from sgldoctor.rules.template import fill
@@ -45,22 +46,24 @@ def select(
 ) -> list[Finding]:
     """Everything that the rules find, one finding for each rule and thing at fault.
 
-    ``holds`` answers whether a ``when`` table is true of this environment: True, False, or None for unknown. A rule
-    whose ``when`` is false does not fire. A regular expression that exceeds its time budget is noted as unknown.
+    Of a whole rule base only those rules are made whose anchor or fact is there. ``holds`` answers whether a ``when``
+    table is true of this environment: True, False, or None for unknown. A rule whose ``when`` is false does not fire. A
+    regular expression that exceeds its time budget is noted as unknown.
     """
     findings: dict[tuple[str, str], Finding] = {}
-    log = _Log(events, rules)
-    candidates = {rule.slug for rule in rules if any(match.anchor in log.there for match in rule.logs)}
-    for rule in rules:
-        if rule.slug not in candidates and not any(facts.rows(match.each) for match in rule.facts):
-            continue
+    base = RuleBase.of(rules)
+    log = _Log(events, base.anchors)
+    candidates = {number for anchor in log.there for number in base.anchors[anchor]}
+    asked = {number for name, numbers in base.facts.items() if facts.rows(name) for number in numbers}
+    for number in sorted(candidates | asked):
+        rule = base[number]
         if not all(_rows(facts, need) for need in rule.needs):
             continue
         # Asked last: to know the release may cost a look through all that SGLang ever printed.
         if rule.when and holds(rule.when) is False:
             continue
         told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
-        for match in rule.logs if rule.slug in candidates else ():
+        for match in rule.logs if number in candidates else ():
             for event, params in _match_events(match, log, rule, facts):
                 # One event is one finding of a rule: the first pattern that names something tells what.
                 if event.order in told and (told[event.order] or not params):
@@ -76,12 +79,12 @@ def select(
 
 def literals(rules: Iterable[Rule]) -> list[bytes]:
     """Every text whose events the rules select: what a large log is searched for."""
-    return sorted({match.anchor.encode() for rule in rules for match in rule.logs})
+    return RuleBase.of(rules).literals()
 
 
 def witnesses(rules: Iterable[Rule]) -> list[bytes]:
     """Every text of which the rules only ask whether it is in the log as well."""
-    return sorted({word.encode() for rule in rules for match in rule.logs for word in match.also})
+    return RuleBase.of(rules).witnesses()
 
 
 def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Finding]:
@@ -109,13 +112,12 @@ def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Fi
 class _Log:
     """The texts of all events as one, so that an anchor is looked for once and not in each event."""
 
-    def __init__(self, events: Sequence[Event], rules: Sequence[Rule]) -> None:
+    def __init__(self, events: Sequence[Event], anchors: Collection[str]) -> None:
         self.events = events
         self.text = "\n".join(event.text for event in events)
         self.begins = list(accumulate((len(event.text) + 1 for event in events), initial=0))
-        anchors = {match.anchor for rule in rules for match in rule.logs} if events else set()
         if len(self.text) < INDEXED:
-            self.there = {anchor for anchor in anchors if anchor in self.text}
+            self.there = {anchor for anchor in anchors if anchor in self.text} if events else set()
         else:
             from sgldoctor.log.literals import finder
 

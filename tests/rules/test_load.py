@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from sgldoctor.errors import InputError, RuleError
+from sgldoctor.facts import Facts
+from sgldoctor.rules.base import RuleBase, minimal
 from sgldoctor.rules.load import compile_folder, folder_rules, load
+from sgldoctor.rules.schema import Rule
+from sgldoctor.rules.select import select
+from tests.rules.make import exceptions
 
 RULE = 'title = "t"\ncause = "no-problem"\nabout = "a"\n[[log]]\nanchor = "{anchor}"\n'
 
@@ -23,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def anchors(folder: Path) -> list[str]:
-    return [data["log"][0]["anchor"] for _, _, _, data in folder_rules(str(folder))]
+    return list(folder_rules(str(folder))[1])
 
 
 def test_rules_of_a_folder_are_added_to_the_built_in_ones(folder: Path) -> None:
@@ -38,6 +43,40 @@ def test_the_cache_is_used_and_follows_changes(folder: Path) -> None:
     assert folder_rules(str(folder)) == compile_folder(str(folder))
     (folder / "area" / "third-party.toml").write_text(RULE.format(anchor="another text"))
     assert anchors(folder) == ["another text"]
+
+
+def made(base: RuleBase) -> int:
+    return sum(isinstance(rule, Rule) for rule in base._rules)
+
+
+def test_only_rules_that_a_log_or_a_fact_asks_for_are_made(folder: Path) -> None:
+    base = load([str(folder)])
+    assert made(base) == 0
+    found = select(Facts(), exceptions("KeyError: first text"), base, lambda _when: None)
+    assert [finding.rule.slug for finding in found] == ["third-party"]
+    assert made(base) < len(base) / 10
+    assert {rule.slug for rule in base} == set(base.slugs())
+    assert made(base) == len(base)
+
+
+def test_the_index_leads_to_the_same_findings_as_the_rules_themselves(folder: Path) -> None:
+    base = load([str(folder)])
+    other = RuleBase.of(list(load([str(folder)])))
+    assert base.anchors == other.anchors
+    assert base.facts == other.facts
+    assert base.witnesses() == other.witnesses()
+    literals = base.literals()
+    assert all(any(literal in anchor.encode() for literal in literals) for anchor in base.anchors)
+
+
+def test_of_anchors_that_hold_each_other_the_shortest_is_searched() -> None:
+    assert minimal(["out of memory", "CUDA out of memory", "memory", "host memory left", "file"]) == ("file", "memory")
+
+
+def test_a_date_in_a_rule_is_one_clear_error(folder: Path) -> None:
+    (folder / "area" / "dated.toml").write_text(RULE.format(anchor="x y z") + "[when]\nsglang = 2026-01-01\n")
+    with pytest.raises(RuleError, match=r"dated\.toml: .*quotes"):
+        load([str(folder)])
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", b"\xe3" * 100])
