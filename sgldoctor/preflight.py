@@ -63,11 +63,16 @@ def nowhere(environ: Mapping[str, str]) -> Target:
 
 def launch(lines: Sequence[Located], file: str, given: Given, place: Place, options: Options) -> Report:
     """What is wrong with launch lines; ``file`` is where they stand, ``""`` for a line given as words."""
+    reports = each(lines, file, given, place, options)
+    return together(reports, options)
+
+
+def each(lines: Sequence[Located], file: str, given: Given, place: Place, options: Options) -> list[Report]:
+    """One report for each line; see :func:`launch`."""
     rules = about_lines(load(options.folders))
     here = surroundings(given, place)
     models: dict[str, Facts] = {}
-    reports = [_judge(line, file, here, given, place, rules, options, models) for line in lines]
-    return reports[0] if len(reports) == 1 else _together(reports, options)
+    return [_judge(line, file, here, given, place, rules, options, models) for line in lines]
 
 
 def about_lines(rules: Sequence[Rule]) -> list[Rule]:
@@ -272,8 +277,10 @@ def _line_of(row: Row, line: Located) -> int:
     return line.line
 
 
-def _together(reports: Sequence[Report], options: Options) -> Report:
+def together(reports: Sequence[Report], options: Options) -> Report:
     """One report of several lines: what was found in more than one is one finding with several places."""
+    if len(reports) == 1:
+        return reports[0]
     facts = Facts()
     findings: dict[str, Finding] = {}
     ignored: dict[str, Ignored] = {}

@@ -486,6 +486,7 @@ FACTS: dict[str, dict[str, str]] = {
         "kind": "plain or block",
         "block": "block or group size",
         "works": "list of tp sizes that work",
+        "best": "largest of them below tp, empty if there is none",
         "note": "one sentence with the numbers",
     },
     # ------------------------------------------------------------------ snapshots

@@ -132,6 +132,16 @@ def _newest() -> str:
     return releases()[-1]
 
 
+def agreed(args: argparse.Namespace) -> bool:
+    """Ask on the terminal; False where there is none, or where a machine reads the output."""
+    if args.format != "human" or not sys.stdin.isatty():
+        return False
+    try:
+        return input("Apply? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
 def emit(report: Report, args: argparse.Namespace) -> int:
     """Write the report in the chosen format to standard output; returns the exit status."""
     if args.format == "json":

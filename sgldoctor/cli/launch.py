@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
-from sgldoctor.errors import InputError, UsageError
+from sgldoctor.errors import FixError, InputError, UsageError
 
 if TYPE_CHECKING:
     from sgldoctor.launch.files import Located
@@ -20,6 +21,7 @@ EPILOG = """examples:
   sgldoctor launch --sglang 0.5.8 --gpus 8 --compute-capability 9.0 -- \\
       SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK=0 python -m sglang.launch_server --model-path org/name --tp 8
   sgldoctor launch --sglang 0.5.8 --file run.sh          also Dockerfile, compose, Kubernetes, systemd, Python
+  sgldoctor launch --sglang 0.5.8 --file run.sh --fix    show the difference, ask, and write it with a backup
 
 Release, GPUs, model and variables are those of this machine and of the active environment unless they are given. With
 --sglang, installed packages are judged only in an environment that is named. Nothing is started or downloaded.
@@ -38,6 +40,11 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--gpus", metavar="N", type=positive, help="GPUs of a node (default: those of this machine)")
     made.add_argument("--gpu-memory", metavar="GIB", type=gibibytes, help="memory of each GPU, in GiB")
     made.add_argument("--compute-capability", metavar="X.Y", type=capability, help="of each GPU: 9.0 is H100")
+    group = made.add_argument_group("repair")
+    group.add_argument("--fix", action="store_true", help="show the line as it should be; with --file, rewrite it")
+    group.add_argument("--dry-run", action="store_true", help="with --fix: show the difference, change nothing")
+    group.add_argument("--yes", action="store_true", help="with --fix: do not ask")
+    group.add_argument("--unsafe", action="store_true", help="with --fix: also what is marked unsafe")
     made.add_argument("--file", metavar="FILE", help="judge every launch line in a script, manifest or unit")
     common.environment(made)
     common.judging(made)
@@ -50,12 +57,29 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry 'sgldoctor launch --help'")
     if bool(words) == bool(args.file):
         raise UsageError("give a launch line after '--', or --file FILE" + (", not both" if words else ""))
-    from sgldoctor.preflight import Given, launch
+    if not args.fix and (args.dry_run or args.yes or args.unsafe):
+        raise UsageError("--dry-run, --yes and --unsafe go with --fix")
+    from sgldoctor.preflight import Given, each, together
 
     given = Given(common.release(args.sglang), args.model, args.gpus, args.gpu_memory, args.compute_capability or "")
     place = _place(args, given)
     lines = _lines(words, args.file, place.target)
-    return common.emit(launch(lines, args.file or "", given, place, common.options(args)), args)
+    options = common.options(args)
+    reports = each(lines, args.file or "", given, place, options)
+    report = together(reports, options)
+    if not args.fix:
+        return common.emit(report, args)
+    from sgldoctor.cli import rewrite
+
+    if not args.file:
+        return rewrite.line(report, reports, lines, args)
+    try:
+        return rewrite.file(report, reports, args, lambda found: each(found, args.file, given, place, options))
+    except FixError as error:
+        if args.format == "json":
+            common.emit(report._replace(fixed={"result": "failed", "because": str(error)}), args)
+        print(f"sgldoctor: {error}", file=sys.stderr)
+        return 1
 
 
 def _place(args: argparse.Namespace, given: Given) -> Place:

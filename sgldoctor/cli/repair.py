@@ -67,7 +67,7 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
     _say_plan("Plan:", plan, prepared.moves, prepared.warnings, quiet)
     if args.dry_run:
         return _stop(report, args, prepared, "dry run: nothing was changed", quiet)
-    if not args.yes and not _agreed(quiet):
+    if not args.yes and not common.agreed(args):
         return _stop(report, args, prepared, "not confirmed: nothing was changed (--yes agrees beforehand)", quiet)
     return _carry_out(report, target, args, again, prepared, quiet)
 
@@ -108,6 +108,12 @@ def _prepare(plan: Plan, target: Target, report: Report, args: argparse.Namespac
     moves: tuple[Move, ...] = ()
     warnings: list[str] = []
     if plan.steps:
+        if "sglang" not in before.packages and not any(planning.name_of(text) == "sglang" for step in plan.steps
+                                                       for text in step.packages):  # fmt: skip
+            raise FixError(
+                f"SGLang is not installed in the environment of {target.python}: nothing is installed there. Name the "
+                "environment of the server with --python or --venv"
+            )
         installer = install.choose(target, settings(args), _has_pip(report))
         preflight.refuse(target, report.facts, installer, before)
         installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
@@ -239,12 +245,3 @@ def _tell_unfinished(target: Target, quiet: bool) -> None:
             f"An earlier repair of this environment was interrupted ({entry.id}: {entry.why}). "
             f"'sgldoctor undo {entry.id}' takes it back; a repair now finishes it."
         )
-
-
-def _agreed(quiet: bool) -> bool:
-    if quiet or not sys.stdin.isatty():
-        return False
-    try:
-        return input("Apply? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   sgldoctor undo --list                        what was repaired, when, and how it ended
   sgldoctor undo                               take back the last repair of the active environment
-  sgldoctor undo 20261124-021500-3f2a          take back this one, of whichever environment
+  sgldoctor undo 20261124-021500-3f2a          take back this one, of whichever environment or file
 """
 
 
@@ -38,6 +38,8 @@ def main(arguments: list[str]) -> int:
         return _list(journal.read(folder), args.format)
     prefix = "" if args.id else common.target(args).prefix
     entry = journal.undoable(folder, prefix, args.id)
+    if entry.begun.get("file"):
+        return _file(folder, entry, args.dry_run)
     from sgldoctor.fix import install, preflight, snapshot, transaction
     from sgldoctor.probe.environments import find
 
@@ -65,6 +67,27 @@ def main(arguments: list[str]) -> int:
     for note in notes:
         common.write(f"note: {note}\n")
     common.write(clean(f"{entry.id} is taken back: {entry.why}") + "\n")
+    return 0
+
+
+def _file(folder: str, entry: Entry, dry_run: bool) -> int:
+    """Put back a file that ``launch --fix`` has written."""
+    from sgldoctor.fix import effects, journal, preflight
+
+    if dry_run:
+        common.write(clean(f"{entry.id}: {entry.why}\ntake back: {entry.prefix} as it was before") + "\n")
+        return 0
+    lock = preflight.lock(folder, entry.prefix)
+    try:
+        ground = effects.Ground("", os.environ, entry.id)
+        done = [line["data"] for line in entry.events if line.get("event") == "action"]
+        notes = [note for data in reversed(done) if (note := effects.undo(data, ground))]
+        if notes:
+            raise FixError("; ".join(notes))
+        journal.append(folder, {"id": entry.id, "event": "undone", "touched": []})
+    finally:
+        os.close(lock)
+    common.write(clean(f"{entry.id} is taken back: {entry.prefix} is as it was before") + "\n")
     return 0
 
 

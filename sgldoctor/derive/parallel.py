@@ -231,6 +231,9 @@ def indivisible(facts: Facts) -> Facts:
         out.put_unknown("parallel sizes", "the launch line takes a size from a variable that is not known")
         return out
     works = working(model, range(1, LARGEST + 1), layout)
-    rows: list[Row] = [{**limit._asdict(), "tp": layout.tp, "works": works} for limit in limits(model, layout)]
+    best = max((size for size in works if size < layout.tp), default="")
+    rows: list[Row] = [
+        {**limit._asdict(), "tp": layout.tp, "works": works, "best": best} for limit in limits(model, layout)
+    ]
     out.put("launch.indivisible", rows, "derived")
     return out

@@ -172,10 +172,14 @@ class UnsetEnv(NamedTuple):
 
 
 class SetFlag(NamedTuple):
-    """Give a flag of the launch line, with a value or (``None``) without."""
+    """Give a flag of the launch line, with a value or (``None``) without.
+
+    With ``instead``, it takes the place of that flag, and of its values where it has none of its own.
+    """
 
     flag: str
     value: str | None = None
+    instead: str = ""
 
     @property
     def do(self) -> str:
@@ -189,15 +193,16 @@ class SetFlag(NamedTuple):
 
     def describe(self) -> str:
         """Where it belongs."""
-        return f"start the server with {self.text}"
+        return f"start the server with {self.text}" + (f" instead of {self.instead}" if self.instead else "")
 
     def command(self, place: Place | None = None) -> str:  # noqa: ARG002
         """Nothing to type on its own: it belongs into the launch line."""
         return ""
 
     def to_json(self) -> dict[str, Any]:
-        """``flag``, ``value`` and ``text``."""
-        return {"do": self.do, "flag": self.flag, "value": self.value, "text": self.text}
+        """``flag``, ``value``, ``text``, and ``instead`` where there is one."""
+        instead = {"instead": self.instead} if self.instead else {}
+        return {"do": self.do, "flag": self.flag, "value": self.value, "text": self.text, **instead}
 
 
 class RemoveFlag(NamedTuple):

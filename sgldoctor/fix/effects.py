@@ -94,6 +94,12 @@ def undo(data: Mapping[str, Any], ground: Ground) -> str:
         variables.save(data["path"], ground.prefix, held)
     elif do == "write-file":
         now = files.read(data["path"])
+        if (
+            data.get("backup")
+            and now in (data["before"], data["after"])
+            and files.read(data["backup"]) == data["before"]
+        ):
+            files.remove(data["backup"])
         if now == data["before"]:
             return ""
         if now != data["after"]:

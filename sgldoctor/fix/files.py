@@ -19,6 +19,23 @@ def read(path: str) -> str | None:
         raise FixError(f"{path}: {error.strerror}") from error
 
 
+def followed(path: str) -> str:
+    """Where a path that the user named leads. A link is followed only if its owner also owns what it leads to.
+
+    Raises:
+        FixError: somebody else has laid a link there.
+    """
+    real = os.path.realpath(path)
+    if os.path.islink(path):
+        try:
+            link, target = os.lstat(path), os.stat(path)
+        except OSError as error:
+            raise FixError(f"{path}: {error.strerror}") from error
+        if link.st_uid != target.st_uid:
+            raise FixError(f"{path} is a link that belongs to somebody else than {real}: it is not written through")
+    return real
+
+
 def check(path: str) -> str:
     """Why a file at ``path`` must not be written, ``""`` if it may: a link, a foreign owner, no regular file."""
     user = os.geteuid() if hasattr(os, "geteuid") else None

@@ -133,7 +133,7 @@ def make(
     return Plan(
         steps, _changes(steps, have, chosen), others, tuple(dict.fromkeys(left)), tuple(dict.fromkeys(notes)),
         tuple(dict.fromkeys((entry.finding.rule.slug, entry.finding.subject) for entry in chosen)),
-        tuple(dict.fromkeys(entry.fix.title for entry in chosen)), _launch(flags, facts),
+        tuple(dict.fromkeys(entry.fix.title for entry in chosen)), _launch([*flags, *others], facts),
     )  # fmt: skip
 
 
@@ -143,7 +143,8 @@ def _launch(flags: Sequence[Action], facts: Facts) -> str:
         return ""
     from sgldoctor.fix.launchline import rewritten
 
-    return rewritten(line, flags, str(facts.value("sglang", "version") or ""))
+    new = rewritten(line, flags, str(facts.value("sglang", "version") or ""))
+    return new if new != line else ""
 
 
 def needs_root(action: Action) -> bool:

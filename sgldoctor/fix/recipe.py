@@ -25,6 +25,8 @@ _NESTED = re.compile(r"\{pin:\{([a-z_][a-z0-9_]*)\}\}")
 _LITERAL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]*\])?\s*(?:$|[<>=!~])")
 SHOWN_RELEASES = 6
 """How many ranges of releases are shown, the newest ones, where a log does not tell which release wrote it."""
+HIDDEN = (("pin",), ("successor",), ("nearest",), ("best",))
+"""What a fix without its only parameter is not worth showing for, where the rule has another one."""
 IN_PLACE = "'sgldoctor check --fix', run in that environment, reads the version there and installs it."
 _SYSTEM_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{1,80}")
 
@@ -114,8 +116,8 @@ def fixes(finding: Finding, facts: Facts, pin: Pin) -> tuple[Fix, ...]:
 
 
 def telling(found: tuple[Fix, ...]) -> tuple[Fix, ...]:
-    """Without "install the wheel that ships it" where no wheel is known to, if another fix of the rule says more."""
-    return tuple(fix for fix in found if fix.unresolved != ("pin",) or len(fix.actions) > 1) or found
+    """Without fixes that name nothing ("install the wheel that ships it"), if another fix of the rule says more."""
+    return tuple(fix for fix in found if fix.unresolved not in HIDDEN or len(fix.actions) > 1) or found
 
 
 def _place(facts: Facts) -> Place:
@@ -295,16 +297,25 @@ def _flag(table: dict[str, Any], context: Context) -> str:
 
 
 def _set_flag(table: dict[str, Any], context: Context) -> Action:
-    flag, value = _flag(table, context), None
+    told, value = context.text(str(table["flag"])), None
     if "value" in table:
-        value = validate.value(context.text(str(table["value"])))
-        if value is None:
-            raise Refused("the value is not valid", f"set {flag}")
-    problem = validate.flag_problem(flag, value, context.sglang)
+        given = str(table["value"])
+        # A switch has no value: an empty one of the finding is none.
+        if not (names(given) == [given[1:-1]] and context.params.get(given[1:-1]) == ""):
+            value = validate.value(context.text(given))
+            if value is None:
+                raise Refused("the value is not valid", "change the flag that the message names")
+    if names(str(table["flag"])) and value is None:
+        told, _, rest = told.partition(" ")  # SGLang names some successors with their value: --backend triton
+        value = rest or None
+    flag = _flag({"flag": told.replace("{", "")}, context)
+    if value is not None and validate.value(value) is None:
+        raise Refused("the value is not valid", f"set {flag}")
+    instead = _flag({"flag": table["instead"]}, context) if "instead" in table else ""
+    problem = validate.flag_problem(flag, value, context.sglang, keeps=bool(instead))
     if problem:
-        shown = kinds.SetFlag(flag, value).describe()
-        raise Refused(problem, shown)
-    return kinds.SetFlag(flag, value)
+        raise Refused(problem, kinds.SetFlag(flag, value, instead).describe())
+    return kinds.SetFlag(flag, value, instead)
 
 
 def _remove_flag(table: dict[str, Any], context: Context) -> Action:

@@ -58,9 +58,10 @@ def known_variable(name: str) -> bool:
     return name in knowledge().variables
 
 
-def flag_problem(flag: str, text: str | None, sglang: str) -> str:
+def flag_problem(flag: str, text: str | None, sglang: str, *, keeps: bool = False) -> str:
     """Why ``flag`` (with the value ``text``, None for none) does not fit the release ``sglang``; ``""`` if it does.
 
+    ``keeps`` says that the flag takes over the values of another one.
     An unknown release (``""``) or one newer than the knowledge forbids nothing.
     """
     from sgldoctor.knowledge import flags
@@ -72,6 +73,10 @@ def flag_problem(flag: str, text: str | None, sglang: str) -> str:
         return f"SGLang {sglang} has no flag {flag}"
     if found.raises:
         return f"SGLang {sglang} refuses {flag}"
+    if text is None and not keeps and found.nargs in ("1", "+"):
+        return f"{flag} needs a value"
+    if text is not None and found.nargs == "0":
+        return f"{flag} takes no value"
     if text is not None and found.choices and text not in found.choices:
         return f"{flag} of SGLang {sglang} does not take {text!r}"
     return ""

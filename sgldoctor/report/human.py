@@ -196,7 +196,7 @@ def _fix(fix: Fix, width: int) -> list[Line]:
         command = action.command()
         if command:
             lines += [[("text", " " * (MARGIN + 2)), ("command", safe(line))] for line in command.splitlines()]
-        else:
+        if not command or action.do == "manual":
             lines += [
                 [("text", " " * (MARGIN + 2)), ("text", line)]
                 for line in wrap(safe(action.describe()), width - MARGIN - 2)

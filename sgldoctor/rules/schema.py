@@ -18,7 +18,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "uninstall": (("packages",), ("verify",)),
     "set-env": (("name", "value"), ("verify",)),
     "unset-env": (("name",), ("verify",)),
-    "set-flag": (("flag",), ("value", "verify")),
+    "set-flag": (("flag",), ("value", "instead", "verify")),
     "remove-flag": (("flag",), ("verify",)),
     "write-file": (("path", "content"), ("verify",)),
     "remove-cache": (("cache",), ("verify",)),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sgldoctor.facts import Facts
-from sgldoctor.fix.actions import Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall
+from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall, UnsetEnv
 from sgldoctor.fix.install import Installer, Move, Settings, last_words
 from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
@@ -128,22 +128,26 @@ def test_flags_are_shown_in_the_launch_line() -> None:
         "launch", {"command": "python -m sglang.launch_server --model-path m --tp 3 --trust-remote-code"}, "launch"
     )
     plan = planned({"a": safe(SetFlag("--tp-size", "4"), RemoveFlag("--trust-remote-code"))}, facts)
-    assert plan.launch == "python -m sglang.launch_server --model-path m --tp-size 4"
+    assert plan.launch == "python -m sglang.launch_server --model-path m --tp 4"
 
 
 @pytest.mark.parametrize(
     ("line", "action", "result"),
     [
         ("x --a 1 --b", SetFlag("--a", "2"), "x --a 2 --b"),
-        ("x --a=1 --b", SetFlag("--a", "2"), "x --a 2 --b"),
+        ("x --a=1 --b", SetFlag("--a", "2"), "x --a=2 --b"),
         ("x --b 2>&1 | tee log", SetFlag("--a", "2"), "x --b --a 2 2>&1 | tee log"),
         ("x --b 'it is' &", SetFlag("--a"), "x --b 'it is' --a &"),
         ("x --cuda-graph-bs 1 2 4 --b", RemoveFlag("--cuda-graph-bs"), "x --b"),
-        ("x --a 1 && y --a 2", RemoveFlag("--a"), "x && y"),
+        ("x --a 1 && y --a 2", RemoveFlag("--a"), "x && y --a 2"),
+        ("cd /x && sglang serve m --a 1 --a 3", SetFlag("--a", "2"), "cd /x && sglang serve m --a 2"),
+        ("X=1 sglang serve m", SetEnv("Y", "a b"), "X=1 Y='a b' sglang serve m"),
+        ("X=1 Y=2 sglang serve m", UnsetEnv("X"), "Y=2 sglang serve m"),
+        ("sglang serve m --a -1 --b", SetFlag("--a", "$(id)"), "sglang serve m --a '$(id)' --b"),
         ("x --b", RemoveFlag("--a"), "x --b"),
     ],
 )
-def test_launch_line_keeps_everything_else(line: str, action: SetFlag | RemoveFlag, result: str) -> None:
+def test_launch_line_keeps_everything_else(line: str, action: Action, result: str) -> None:
     assert rewritten(line, [action]) == result
 
 
