@@ -99,7 +99,7 @@ def examine(target: Target, asked: Asked) -> Facts:
     if model:
         from sgldoctor.probe.model import model as read_model
 
-        facts.merge(read_model(target, model))
+        facts.merge(read_model(target, model, with_memory=bool(asked.launch)))
     return facts
 
 

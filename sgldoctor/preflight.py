@@ -219,7 +219,7 @@ def _model(name: str, line: Facts, target: Target, models: dict[str, Facts], *, 
     if name not in models:
         given = {row["flag"]: str(row["value"]) for row in options(line).rows("launch.option") if row.get("known")}
         cache, revision = given.get("--download-dir", ""), given.get("--revision", "main")
-        models[name] = model(target, name, cache="" if named else cache, revision=revision)
+        models[name] = model(target, name, cache="" if named else cache, revision=revision, with_memory=True)
     out = Facts()
     out.merge(models[name])
     if named and not out.known("model"):

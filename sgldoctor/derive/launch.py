@@ -19,13 +19,13 @@ _COMMANDS = 8
 
 def derive(facts: Facts) -> Facts:
     """Everything that follows from a launch line, the release, the model and the machine."""
-    from sgldoctor.derive import conflicts, devices, parallel
+    from sgldoctor.derive import conflicts, devices, memory, parallel
 
     out = options(facts)
     whole = Facts()
     whole.merge(facts)
     whole.merge(out)
-    for step in (conflicts.conflicts, devices.devices, devices.packages, parallel.indivisible):
+    for step in (conflicts.conflicts, devices.devices, devices.packages, parallel.indivisible, memory.memory):
         out.merge(step(whole))
     return out
 

@@ -23,10 +23,13 @@ _CONTEXT = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_lengt
 _NESTED = ("thinker_config", "llm_config", "language_config", "text_config")
 
 
-def model(target: Target, name_or_path: str, *, cache: str = "", revision: str = "main") -> Facts:
+def model(
+    target: Target, name_or_path: str, *, cache: str = "", revision: str = "main", with_memory: bool = False
+) -> Facts:
     """The fact ``model`` for a folder or a hub id; ``model`` stays unknown, with the reason, where it cannot be read.
 
-    ``cache`` is the value of ``--download-dir``, which takes the place of the hub's own folder.
+    ``with_memory`` adds ``model.parts`` and ``model.cache``, what weights and KV cache take. ``cache`` is the value of
+    ``--download-dir``, which takes the place of the hub's own folder.
     """
     facts = Facts()
     path, because = find(target, name_or_path, cache=cache, revision=revision)
@@ -42,6 +45,10 @@ def model(target: Target, name_or_path: str, *, cache: str = "", revision: str =
     facts.put("model", row, "probe")
     for what, why in odd:
         facts.put_unknown(f"model {what}", why)
+    if with_memory:
+        from sgldoctor.probe.weights import weights
+
+        facts.merge(weights(os.path.dirname(path), config, _text(config), row))
     return facts
 
 
@@ -171,6 +178,8 @@ def dimensions(config: Mapping[str, Any]) -> tuple[Row, list[tuple[str, str]]]:
         "dense_layers": _dense_layers(text, experts),
         "shared_intermediate": number("shared_expert_intermediate_size") if experts else None,
         "vision_heads": None,
+        "vision_layers": None,
+        "vision_hidden": None,
     }
     for key in ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"):
         row[key] = number(key) if mla else None
@@ -179,6 +188,8 @@ def dimensions(config: Mapping[str, Any]) -> tuple[Row, list[tuple[str, str]]]:
         vision = config["thinker_config"].get("vision_config")
     if isinstance(vision, dict):
         row["vision_heads"] = number("num_heads", "num_attention_heads", source=vision)
+        row["vision_layers"] = number("num_hidden_layers", source=vision)
+        row["vision_hidden"] = number("hidden_size", source=vision)
     row.update(_quantization(config, text, odd))
     return row, odd
 

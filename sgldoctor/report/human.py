@@ -45,6 +45,8 @@ def layout(report: Report, width: int, verbosity: int = 0) -> list[Line]:
     lines: list[Line] = [_verdict(report)]
     if verbosity >= 0 and (examined := _examined(report)):
         lines += paragraph("examined", examined, width)
+    if verbosity >= 0 and report.facts.value("launch.memory", "note"):
+        lines += paragraph("memory", safe(str(report.facts.value("launch.memory", "note"))), width)
     causes = [finding for finding in report.findings if finding.role == "cause"]
     for number, finding in enumerate(causes, 1):
         lines.append([])
