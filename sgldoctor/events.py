@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sgldoctor.typed import NamedTuple
 
 KINDS = (
     "exception",  # a Python exception: end of a traceback, or a bare "SomeError: ..." line

@@ -7,7 +7,7 @@ listed in :mod:`sgldoctor.vocabulary`, which the rule linter and the tests hold 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from sgldoctor.typed import Any, NamedTuple
 
 Row = dict[str, Any]
 """One record of a fact: column name to str, int, float, bool, None or a list of these.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, BinaryIO, NamedTuple
 
 from sgldoctor import derive
 from sgldoctor.derive import telling
@@ -21,6 +20,7 @@ from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import literals, select, witnesses
+from sgldoctor.typed import Any, BinaryIO, NamedTuple
 
 
 class Options(NamedTuple):

@@ -7,7 +7,6 @@ local hub cache. Each can be given instead, so that a line is judged where it wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sgldoctor import pipeline
 from sgldoctor.facts import Facts, Row
@@ -19,6 +18,7 @@ from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import ROLES, SEVERITIES, Evidence, Finding, Rule
 from sgldoctor.rules.select import EVIDENCE_LIMIT
+from sgldoctor.typed import NamedTuple
 
 SUBJECTS = ("launch.", "environment.", "gpus.unsupported", "ports")
 """Facts, by the beginning of their names, that decide about a launch line; the rest is what ``check`` judges."""

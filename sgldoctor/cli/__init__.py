@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 from sgldoctor.errors import UsageError
 
@@ -57,4 +56,4 @@ def run(arguments: Sequence[str]) -> int:
             f"no such command: {name}"
             + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(COMMANDS)}")
         )
-    return int(import_module(f"sgldoctor.cli.{name}").main(rest))
+    return int(__import__(f"sgldoctor.cli.{name}", fromlist=["main"]).main(rest))

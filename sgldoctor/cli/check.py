@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
-
 from sgldoctor.cli import common, fix
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import UsageError
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.pipeline import Options
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> int:
     return common.emit(report, args)
 
 
-def _compared(report: Report, args: argparse.Namespace, options: Options) -> Report:
+def _compared(report: Report, args: Namespace, options: Options) -> Report:
     if not args.against:
         return report
     from sgldoctor.recheck import against
@@ -67,7 +66,7 @@ def _compared(report: Report, args: argparse.Namespace, options: Options) -> Rep
     return against(report, args.against, options)
 
 
-def _check_snapshot_options(args: argparse.Namespace) -> None:
+def _check_snapshot_options(args: Namespace) -> None:
     """Raise UsageError for options that need the machine itself."""
     for name in ("python", "venv", "root", "fix", "model"):
         if getattr(args, name):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
-from typing import Any
 
+from sgldoctor.cli.options import Namespace, Parser
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.pipeline import Options
 from sgldoctor.probe.target import Target
@@ -16,23 +15,9 @@ from sgldoctor.report.model import Ignored, Report
 FORMATS = ("human", "json")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse whose complaints are our own errors, so that every command fails alike."""
-
-    def error(self, message: str) -> Any:
-        """Raise instead of printing the usage and leaving."""
-        raise UsageError(f"{message}\ntry '{self.prog} --help'")
-
-
 def parser(command: str, description: str, epilog: str = "", formats: tuple[str, ...] = FORMATS) -> Parser:
     """A parser for ``command`` with the options that every command has."""
-    made = Parser(
-        prog=f"sgldoctor {command}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = Parser(f"sgldoctor {command}", description, epilog)
     made.add_argument("--format", choices=formats, default="human", help="output format (default: %(default)s)")
     made.add_argument(
         "--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated"
@@ -67,7 +52,7 @@ def environment(made: Parser) -> None:
     group.add_argument("--root", metavar="DIR", help="an unpacked container image")
 
 
-def target(args: argparse.Namespace) -> Target:
+def target(args: Namespace) -> Target:
     """The environment that the options name; raises InputError where there is none."""
     from sgldoctor.probe.environments import find
 
@@ -76,7 +61,7 @@ def target(args: argparse.Namespace) -> Target:
     return find(args.python, args.venv, args.root, os.environ)
 
 
-def options(args: argparse.Namespace) -> Options:
+def options(args: Namespace) -> Options:
     """Rule folders, silenced rules and strictness, from the options, ``SGLDOCTOR_RULES`` and ``sgldoctor.toml``."""
     folders = [entry for entry in os.environ.get("SGLDOCTOR_RULES", "").split(os.pathsep) if entry] + args.rules
     ignore = [*_configured_ignores(), *(_ignored(text) for text in getattr(args, "ignore", []))]
@@ -132,7 +117,7 @@ def _newest() -> str:
     return releases()[-1]
 
 
-def agreed(args: argparse.Namespace) -> bool:
+def agreed(args: Namespace) -> bool:
     """Ask on the terminal; False where there is none, or where a machine reads the output."""
     if args.format != "human" or not sys.stdin.isatty():
         return False
@@ -142,7 +127,7 @@ def agreed(args: argparse.Namespace) -> bool:
         return False
 
 
-def emit(report: Report, args: argparse.Namespace) -> int:
+def emit(report: Report, args: Namespace) -> int:
     """Write the report in the chosen format to standard output; returns the exit status."""
     if args.format == "json":
         from sgldoctor.report.as_json import render as render_json
@@ -173,7 +158,7 @@ def in_colour(choice: str) -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def width(args: argparse.Namespace) -> int:
+def width(args: Namespace) -> int:
     """Columns for the human format."""
     if args.width:
         return int(max(args.width, 40))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace, Parser
 from sgldoctor.errors import FixError, UsageError
 from sgldoctor.probe.target import Target
 from sgldoctor.report.model import Report
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.fix.install import Settings
@@ -22,7 +22,7 @@ Again = Callable[[Target], Report]
 """Examines once more: given the target with the variables as they are after the repair."""
 
 
-def add_options(made: argparse.ArgumentParser) -> None:
+def add_options(made: Parser) -> None:
     """Add ``--fix`` and the options that go with it."""
     group = made.add_argument_group("repair")
     group.add_argument("--fix", action="store_true", help="plan, ask, apply, and prove it by examining again")
@@ -39,7 +39,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     add_installer(made)
 
 
-def add_installer(made: argparse.ArgumentParser) -> None:
+def add_installer(made: Parser) -> None:
     """Add the options that choose and steer the installer."""
     group = made.add_argument_group("installer (the user's own settings of pip and uv count as well)")
     group.add_argument("--installer", choices=("auto", "uv", "pip"), default="auto", help="default: uv if it is there")
@@ -49,7 +49,7 @@ def add_installer(made: argparse.ArgumentParser) -> None:
     group.add_argument("--break-system-packages", action="store_true", help="change an environment of the system, too")
 
 
-def settings(args: argparse.Namespace) -> Settings:
+def settings(args: Namespace) -> Settings:
     """What the options say about the installer; raises UsageError for files that are not there."""
     from sgldoctor.fix.install import Settings
 
@@ -67,7 +67,7 @@ def settings(args: argparse.Namespace) -> Settings:
     return Settings(args.installer, tuple(places), args.no_index, constraints, args.break_system_packages)
 
 
-def check_options(args: argparse.Namespace) -> None:
+def check_options(args: Namespace) -> None:
     """Raise UsageError where options for a repair are given without ``--fix``, or do not go together."""
     if not args.fix and (args.dry_run or args.yes or args.unsafe or args.prefer or args.format == "shell"):
         raise UsageError("--dry-run, --yes, --unsafe, --prefer and --format shell go with --fix")
@@ -75,7 +75,7 @@ def check_options(args: argparse.Namespace) -> None:
         raise UsageError("--format shell shows a plan and changes nothing: say --dry-run as well")
 
 
-def repair(report: Report, target: Target, args: argparse.Namespace, again: Again) -> int:
+def repair(report: Report, target: Target, args: Namespace, again: Again) -> int:
     """Repair what ``report`` found in ``target``; see :func:`sgldoctor.cli.repair.repair`. Returns the exit status.
 
     A repair that is refused or taken back leaves the problems: status 1 in every format, with the reason.

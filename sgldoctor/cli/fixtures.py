@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor import pipeline
 from sgldoctor.errors import InputError, RuleError
@@ -19,6 +18,7 @@ from sgldoctor.report.model import Report
 from sgldoctor.rules.lint import facts_of_fixture
 from sgldoctor.rules.schema import Rule
 from sgldoctor.rules.select import literals, witnesses
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Case(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace, refusal
 from sgldoctor.errors import FixError, InputError, UsageError
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.launch.files import Located
@@ -82,7 +82,7 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-def _place(args: argparse.Namespace, given: Given) -> Place:
+def _place(args: Namespace, given: Given) -> Place:
     """The environment that is named; else the active one, unless the release was given."""
     from sgldoctor.preflight import Place, nowhere
 
@@ -115,21 +115,21 @@ def _lines(words: list[str], file: str | None, target: Target) -> list[Located]:
 
 
 def positive(text: str) -> int:
-    """A count of GPUs or groups, for argparse."""
+    """A count of GPUs or groups."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {LARGEST}")
+        raise refusal(f"{text!r} is no number from 1 to {LARGEST}")
     return int(text)
 
 
 def gibibytes(text: str) -> int:
-    """GiB as MiB, for argparse."""
+    """GiB as MiB."""
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or float(text) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size in GiB, such as 80")
+        raise refusal(f"{text!r} is no size in GiB, such as 80")
     return round(float(text) * 1024)
 
 
 def capability(text: str) -> str:
-    """A compute capability, for argparse."""
+    """A compute capability."""
     if not re.fullmatch(r"[1-9]\d?\.\d", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no compute capability, such as 9.0")
+        raise refusal(f"{text!r} is no compute capability, such as 9.0")
     return text

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
 
-from sgldoctor.cli import common
+from sgldoctor.cli.options import Parser
 from sgldoctor.errors import InputError
 
 EPILOG = """examples:
@@ -23,12 +22,10 @@ _BLOCK = 1 << 18
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.Parser(
+    made = Parser(
         prog="sgldoctor redact",
         description="Copy a text to standard output without tokens, keys, passwords and credentials in URLs.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     made.add_argument("file", metavar="FILE", nargs="?", default="-", help="default, and '-': standard input")
     args = made.parse_args(arguments)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
 from sgldoctor.fix import install, journal, preflight, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
@@ -22,6 +21,7 @@ from sgldoctor.fix.verify import Verdict, verify
 from sgldoctor.probe.target import Target
 from sgldoctor.report import plan as show
 from sgldoctor.report.model import EXIT, UNKNOWN, Report, key
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Prepared(NamedTuple):
@@ -34,7 +34,7 @@ class Prepared(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def repair(report: Report, target: Target, args: argparse.Namespace, again: Again) -> int:
+def repair(report: Report, target: Target, args: Namespace, again: Again) -> int:
     """Repair what ``report`` found in ``target``; returns the exit status.
 
     Args:
@@ -72,7 +72,7 @@ def repair(report: Report, target: Target, args: argparse.Namespace, again: Agai
     return _carry_out(report, target, args, again, prepared, quiet)
 
 
-def _plan(report: Report, args: argparse.Namespace) -> Plan:
+def _plan(report: Report, args: Namespace) -> Plan:
     from sgldoctor.derive.pins import pin
 
     severities = ("error", "warning") if args.strict else planning.FIXABLE
@@ -87,7 +87,7 @@ def _is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
-def _script(plan: Plan, target: Target, report: Report, args: argparse.Namespace) -> str:
+def _script(plan: Plan, target: Target, report: Report, args: Namespace) -> str:
     installer = install.choose(target, settings(args), _has_pip(report)) if plan.steps else None
     word = word_for_uv(target.environ)
     if installer is not None and installer.kind == "uv":
@@ -99,7 +99,7 @@ def _has_pip(report: Report) -> bool:
     return any(row.get("name") == "pip" for row in report.facts.rows("packages"))
 
 
-def _prepare(plan: Plan, target: Target, report: Report, args: argparse.Namespace) -> Prepared:
+def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Prepared:
     """Everything that can be found out before anything is touched; raises FixError for what forbids the repair."""
     from sgldoctor.fix import effects
 
@@ -132,9 +132,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: argparse.Namespac
     return Prepared(plan, installer, moves, before, tuple(warnings))
 
 
-def _carry_out(
-    report: Report, target: Target, args: argparse.Namespace, again: Again, prepared: Prepared, quiet: bool
-) -> int:
+def _carry_out(report: Report, target: Target, args: Namespace, again: Again, prepared: Prepared, quiet: bool) -> int:
     folder = state_folder(target.environ)
     lock = preflight.lock(folder, target.prefix)
     try:
@@ -166,7 +164,7 @@ def _carry_out(
 
 def _conclude(
     work: Work, report: Report, after: Report, verdict: Verdict, prepared: Prepared, results: list[dict[str, Any]],
-    args: argparse.Namespace, quiet: bool,
+    args: Namespace, quiet: bool,
 ) -> int:  # fmt: skip
     fixed = {
         "id": work.id, **show.to_json(prepared.plan, prepared.moves), "results": results,
@@ -208,7 +206,7 @@ def _roll_back(work: Work, quiet: bool, because: str) -> list[str]:
     return transaction.back(work, entry, "rolled-back", _speaker(quiet), everything=True)
 
 
-def _stop(report: Report, args: argparse.Namespace, prepared: Prepared, why: str, quiet: bool) -> int:
+def _stop(report: Report, args: Namespace, prepared: Prepared, why: str, quiet: bool) -> int:
     fixed = {"result": why, **show.to_json(prepared.plan, prepared.moves), "warnings": list(prepared.warnings)}
     if quiet:
         return common.emit(report._replace(fixed=fixed), args)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import FixError
 from sgldoctor.fix.actions import Action, RemoveFlag, SetEnv, SetFlag, UnsetEnv
 from sgldoctor.fix.plan import Left
@@ -18,6 +17,7 @@ from sgldoctor.report.model import PROBLEMS, Report, key
 from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean
 from sgldoctor.rules.schema import Finding
+from sgldoctor.typed import Any, NamedTuple
 
 Judge = Callable[[Sequence[Located]], list[Report]]
 """One report for each line."""
@@ -71,7 +71,7 @@ def _left(finding: Finding, fixes: Sequence[Fix]) -> Left:
     return Left(fixes[0].title, _barred(fixes[0], unsafe=False), advice)
 
 
-def line(report: Report, reports: Sequence[Report], lines: Sequence[Located], args: argparse.Namespace) -> int:
+def line(report: Report, reports: Sequence[Report], lines: Sequence[Located], args: Namespace) -> int:
     """Show a line that was given as words as it should be; returns the exit status of the line as it is."""
     from sgldoctor.fix.launchline import rewritten
 
@@ -98,7 +98,7 @@ def _settings(located: Located) -> list[tuple[str, str]]:
             for name, value, known in located.command.environment]  # fmt: skip
 
 
-def file(report: Report, reports: Sequence[Report], args: argparse.Namespace, judge: Judge) -> int:
+def file(report: Report, reports: Sequence[Report], args: Namespace, judge: Judge) -> int:
     """Rewrite the file that holds the lines; returns the exit status: 0 only if it was written and is sound then.
 
     Raises:
@@ -214,7 +214,7 @@ def _lines(asked: Wanted) -> str:
     return redact(clean("\n".join([*(["Plan:"] if out else []), *out]) + ("\n" if out else "")))
 
 
-def _end(report: Report, args: argparse.Namespace, fixed: dict[str, Any], text: str) -> int:
+def _end(report: Report, args: Namespace, fixed: dict[str, Any], text: str) -> int:
     if args.format == "json":
         return common.emit(report._replace(fixed=fixed), args)
     common.write(text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.rules.load import checkout_folder, load
 from sgldoctor.rules.schema import Rule
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--cause", help="only rules of this cause")
     made.add_argument("--fixtures", metavar="DIR", help="folder of the fixtures (default: beside the rules)")
     made.add_argument("--accept", action="store_true", help="test: write the findings as accepted")
-    args = made.parse_intermixed_args(arguments)  # names may stand before and after options
+    args = made.parse_args(arguments)
     if args.action == "lint":
         return _lint(args)
     rules = load(common.options(args).folders)
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     return test(rules, args.names, _fixtures(args), accept=args.accept)
 
 
-def _fixtures(args: argparse.Namespace) -> str:
+def _fixtures(args: Namespace) -> str:
     import os
 
     if args.fixtures:
@@ -53,7 +53,7 @@ def _fixtures(args: argparse.Namespace) -> str:
     return os.path.join(os.path.dirname(os.path.abspath(folder)), "fixtures")
 
 
-def _list(args: argparse.Namespace, rules: Sequence[Rule]) -> int:
+def _list(args: Namespace, rules: Sequence[Rule]) -> int:
     chosen = [rule for rule in rules if args.area in (None, rule.area) and args.cause in (None, rule.cause)]
     if args.format == "json":
         columns = ("slug", "area", "cause", "severity", "role", "title")
@@ -69,7 +69,7 @@ def _list(args: argparse.Namespace, rules: Sequence[Rule]) -> int:
     return 0
 
 
-def _show(args: argparse.Namespace, rules: Sequence[Rule]) -> int:
+def _show(args: Namespace, rules: Sequence[Rule]) -> int:
     by_slug = {rule.slug: rule for rule in rules}
     if not args.names:
         raise UsageError("which rule? 'sgldoctor rules list' names them")
@@ -117,7 +117,7 @@ def describe(rule: Rule) -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def _lint(args: argparse.Namespace) -> int:
+def _lint(args: Namespace) -> int:
     import os
 
     from sgldoctor.rules.lint import lint_folder

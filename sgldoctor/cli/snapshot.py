@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from typing import Any
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace, Parser
+from sgldoctor.typed import Any
 
 EPILOG = """examples:
   sgldoctor snapshot -o node17.json            now, or while all is well
@@ -24,12 +24,10 @@ to a secret of your own on all nodes, and nobody can test a guess of a name.
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.Parser(
+    made = Parser(
         prog="sgldoctor snapshot",
         description="Write everything that check sees to a file: to attach, to keep, to examine elsewhere or later.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     made.add_argument("-o", "--output", metavar="FILE", default="-", help="default, and '-': standard output")
     made.add_argument("--launch", metavar="CMD", default="", help="a launch line to put in as well")
@@ -48,7 +46,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _taken(args: argparse.Namespace) -> dict[str, Any]:
+def _taken(args: Namespace) -> dict[str, Any]:
     from sgldoctor import __version__, pipeline, snapshot
 
     target = common.target(args)

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sgldoctor.cli import common
 from sgldoctor.cli.launch import positive
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.report import human
 from sgldoctor.report.text import wrap
+from sgldoctor.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgldoctor.derive.parallel import Size

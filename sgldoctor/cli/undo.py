@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sgldoctor.cli import common
 from sgldoctor.errors import FixError
 from sgldoctor.report.text import clean
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.fix.journal import Entry

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sgldoctor.knowledge.flags import Flag
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
-_NEGATIVE = re.compile(r"-\d+\Z|-\d*\.\d+\Z")
-_HUMAN = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)\Z")
+_NEGATIVE = lazy(r"-\d+\Z|-\d*\.\d+\Z")
+_HUMAN = lazy(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)\Z")
 DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """Dashes that word processors and web pages make of two hyphens."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.typed import Any, NamedTuple
 
 Table = dict[str, Any]
 """What is compared: the name of a thing to its value, a plain one; absent things are not in it."""

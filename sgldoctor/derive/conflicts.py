@@ -8,13 +8,13 @@ run time) says nothing.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from sgldoctor.derive import parallel_checks, serving_checks
 from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.releases import load
+from sgldoctor.typed import Any
 
 CHECKS = {**parallel_checks.CHECKS, **serving_checks.CHECKS}
 

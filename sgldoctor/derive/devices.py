@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.releases import load, normalise, release
+from sgldoctor.typed import Any
 
 
 def devices(facts: Facts) -> Facts:

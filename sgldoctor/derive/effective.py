@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.derive.arguments import whole
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Flag
+from sgldoctor.typed import Any, NamedTuple
 
 REST = "rest of the launch line"
 """What is noted as unknown where further options may be given that are not seen."""

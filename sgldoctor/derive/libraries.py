@@ -8,10 +8,9 @@ from sgldoctor.derive import damage, needs
 from sgldoctor.derive.needs import Table, installed
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
+from sgldoctor.lazy import lazy
 
-CUDA_VERSIONED = re.compile(
-    r"lib(?:cudart|nvrtc|nvrtc-builtins|cublas|cublasLt|nvJitLink|nvrtc|cupti)\.so\.(\d+)(?:\.\d+)*"
-)
+CUDA_VERSIONED = lazy(r"lib(?:cudart|nvrtc|nvrtc-builtins|cublas|cublasLt|nvJitLink|nvrtc|cupti)\.so\.(\d+)(?:\.\d+)*")
 """Libraries whose SONAME carries the CUDA major itself (NVIDIA's wheels of CUDA 12 and 13)."""
 
 

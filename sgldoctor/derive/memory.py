@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.derive import reserve
 from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.derive.parallel import Layout, layout_of
 from sgldoctor.facts import Facts, Row
+from sgldoctor.typed import Any, NamedTuple
 
 GIB = 1 << 30
 SURE = {"headers": 0.97, "config": 0.88}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from sgldoctor.facts import Facts
+from sgldoctor.lazy import lazy
 
-_SUFFIX = re.compile(r"(?:For[A-Z]\w{0,80}|LMHeadModel|Config(?:Alias)?|Model|TextModel)\Z")
+_SUFFIX = lazy(r"(?:For[A-Z]\w{0,80}|LMHeadModel|Config(?:Alias)?|Model|TextModel)\Z")
 
 
 def derive(facts: Facts) -> Facts:

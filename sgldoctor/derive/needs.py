@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -21,19 +22,19 @@ ASSUMED_PYTHON = "3.12"
 KERNELS = ("sglang-kernel", "sgl-kernel")
 """The two names of one thing: both install the module ``sgl_kernel``."""
 
-OWNER = re.compile(
+OWNER = lazy(
     r"sglang|torch|cuda-toolkit|cuda-python|sgl(?:ang)?-kernel|flashinfer-(?:python|cubin|jit-cache)"
     r"|(?:sgl-)?deep-(?:ep|gemm)|sgl-flash-mla|torchvision|torchaudio"
 )
 """Distributions whose requirements count; what any other package wants is not the doctor's business."""
 
 
-EXTRA = re.compile(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
+EXTRA = lazy(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
 """A requirement line that ends in ``extra == "name"`` applies to that extra alone."""
 
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,100}[a-z0-9])?")
-BUNDLED = re.compile(r"nvidia-.*|cuda-.*")
+NAME = lazy(r"[a-z0-9](?:[a-z0-9-]{0,100}[a-z0-9])?")
+BUNDLED = lazy(r"nvidia-.*|cuda-.*")
 """What differs from one build of a torch release to another."""
 
 

@@ -10,12 +10,12 @@ most sizes divide; since when it is padded further is in ``knowledge/data/parall
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.derive.effective import Settings, read, whole_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.flags import inside
 from sgldoctor.knowledge.releases import load
+from sgldoctor.typed import Any, NamedTuple
 
 LARGEST = 64
 """Tensor-parallel sizes from 1 to this are tried when the ones that work are listed."""

@@ -7,7 +7,8 @@ The coefficients of each release are in ``knowledge/data/memory.json``, taken fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Wants(NamedTuple):

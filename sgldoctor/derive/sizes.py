@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.derive.effective import read
 from sgldoctor.derive.parallel import Layout, Size, layout_of, sizes
 from sgldoctor.facts import Facts
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Sharing(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from sgldoctor.facts import Row
 from sgldoctor.knowledge.variables import (
@@ -27,6 +26,7 @@ from sgldoctor.knowledge.variables import (
     reads,
     releases,
 )
+from sgldoctor.typed import NamedTuple
 
 Carried = dict[str, Transform]
 """Variable to what its value is made of the user's value by."""

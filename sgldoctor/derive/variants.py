@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import releases
+from sgldoctor.typed import NamedTuple
 
 
 class Variant(NamedTuple):

@@ -6,7 +6,7 @@ An action is a value. Packages, files, variables and the rest are applied by the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from sgldoctor.typed import Any, NamedTuple, Protocol
 
 
 class Place(NamedTuple):

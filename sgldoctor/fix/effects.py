@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import files, variables
@@ -23,6 +22,7 @@ from sgldoctor.fix.actions import (
     WriteFile,
 )
 from sgldoctor.probe.run import run
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Ground(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
@@ -15,6 +14,7 @@ from sgldoctor.fix.tools import find_uv, key_of
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
 from sgldoctor.report.redact import redact
+from sgldoctor.typed import NamedTuple
 
 RESOLVE_SECONDS = 900.0
 APPLY_SECONDS = 7200.0

@@ -10,9 +10,9 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from sgldoctor.errors import FixError
+from sgldoctor.typed import Any, NamedTuple
 
 NAME = "journal.jsonl"
 ENDS = ("verified", "kept", "rolled-back", "undone")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from sgldoctor.facts import Facts
+from sgldoctor.lazy import lazy
 
 TORCH = frozenset(("torch", "torchvision", "torchaudio"))
 KERNEL = frozenset(("sgl-kernel", "sglang-kernel"))
@@ -18,7 +19,7 @@ PYTORCH_INDEX = "https://download.pytorch.org/whl/"
 SGLANG_INDEX = "https://docs.sglang.ai/whl/"
 """Followed by the label: the advice of ``sglang/srt`` itself where a kernel does not fit (sglang 0.5.10 and later)."""
 
-_EXACT = re.compile(r"([a-z0-9-]+)==([^,*+]+)(?:\+([a-z0-9.]+))?")
+_EXACT = lazy(r"([a-z0-9-]+)==([^,*+]+)(?:\+([a-z0-9.]+))?")
 
 
 def localised(text: str, have: Mapping[str, str], facts: Facts) -> str:

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import launchvars
@@ -18,6 +17,7 @@ from sgldoctor.fix.actions import Action, SetEnv, UnsetEnv, quote
 from sgldoctor.fix.launchline import Change, changed, changes
 from sgldoctor.launch import files
 from sgldoctor.launch.files import Located
+from sgldoctor.typed import NamedTuple
 
 BARE = r"(?:[^\s'\"\\]|\\[^\n]|'[^']*'|\"(?:[^\"\\]|\\.)*\")+"
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sgldoctor.fix.actions import Action, RemoveFlag, SetEnv, SetFlag, UnsetEnv, quote
 from sgldoctor.knowledge import flags
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
-_OPERATOR = re.compile(r"&&|\|\|?|;|&$|\d?>|#")
+_OPERATOR = lazy(r"&&|\|\|?|;|&$|\d?>|#")
 """What ends a command, or its arguments, in a shell line."""
 _NUMBER = re.compile(r"-\d")
 

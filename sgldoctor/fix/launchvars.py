@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sgldoctor.fix.actions import SetEnv, UnsetEnv, quote
 from sgldoctor.launch.files import Located
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.fix.launchfile import Edit

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
 from sgldoctor.fix.lane import localised
 from sgldoctor.fix.recipe import Fix, Pin
 from sgldoctor.rules.schema import Finding
+from sgldoctor.typed import Any, NamedTuple
 
 FIXABLE = ("error",)
 

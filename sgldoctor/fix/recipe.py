@@ -8,27 +8,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix import actions as kinds
 from sgldoctor.fix import validate
 from sgldoctor.fix.actions import Action, Place
 from sgldoctor.knowledge.libraries import family
+from sgldoctor.lazy import lazy
 from sgldoctor.rules.schema import Finding, FixRecipe
 from sgldoctor.rules.template import fill, names
+from sgldoctor.typed import Any, NamedTuple
 
 Pin = Callable[[str], "str | None"]
 """From a distribution (or a family such as ``nvidia-cudnn``, or ``kernel``) to an exact requirement, or None."""
 
-_NESTED = re.compile(r"\{pin:\{([a-z_][a-z0-9_]*)\}\}")
-_LITERAL_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]*\])?\s*(?:$|[<>=!~])")
+_NESTED = lazy(r"\{pin:\{([a-z_][a-z0-9_]*)\}\}")
+_LITERAL_NAME = lazy(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]*\])?\s*(?:$|[<>=!~])")
 SHOWN_RELEASES = 6
 """How many ranges of releases are shown, the newest ones, where a log does not tell which release wrote it."""
 HIDDEN = (("pin",), ("successor",), ("nearest",), ("best",))
 """What a fix without its only parameter is not worth showing for, where the rule has another one."""
 IN_PLACE = "'sgldoctor check --fix', run in that environment, reads the version there and installs it."
-_SYSTEM_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{1,80}")
+_SYSTEM_NAME = lazy(r"[a-z0-9][a-z0-9.+-]{1,80}")
 
 
 class Fix(NamedTuple):
@@ -186,8 +187,9 @@ def _by_release(
     found = variants(pins[0], context.facts)
     formed = []
     for variant in found[-SHOWN_RELEASES:]:
+        own = variant.requirement.partition("==")[0]
         try:
-            action = _install(table, context._replace(pin={pins[0]: variant.requirement}.get))
+            action = _install(table, context._replace(pin=dict.fromkeys((pins[0], own), variant.requirement).get))
         except Refused:
             return []
         if isinstance(action, kinds.Install):
@@ -246,7 +248,7 @@ def _known(name: str, template: str, context: Context) -> None:
     literal = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?!\{|[A-Za-z0-9._-])", template)
     if literal is not None and template in _written(context, template):
         return
-    if name in validate.known_names() or context.pin(name) is not None:
+    if context.pin(name) is not None or name in validate.known_names():
         return
     from sgldoctor.derive.needs import installed
 

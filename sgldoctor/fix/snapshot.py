@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any, NamedTuple
 
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import Any, NamedTuple
 
 
 class Installed(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import effects, install, journal, snapshot
@@ -15,6 +14,7 @@ from sgldoctor.fix.plan import Plan, Step, name_of
 from sgldoctor.fix.snapshot import State
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import Any, NamedTuple
 
 Say = Callable[[str], None]
 

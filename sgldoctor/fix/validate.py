@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 
-NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import Any
+
+NAME = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 """A distribution name, PEP 508."""
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+EXACT = lazy(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?)==(?P<version>\d+(?:\.\d+)*(?:\.post\d+)?(?:\+[a-z0-9]+(?:\.[a-z0-9]+)*)?)"
+)
+"""The commonest requirement, for which the grammar of all (50 ms to import) need not be asked."""
+VARIABLE = lazy(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 """What a rule's author may write (``no_proxy``)."""
-LOGGED_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+LOGGED_VARIABLE = lazy(r"[A-Z_][A-Z0-9_]{0,99}")
 """What may come from a log."""
-FLAG = re.compile(r"--[a-z0-9][a-z0-9-]{0,80}")
-VALUE = re.compile(r"[A-Za-z0-9_.,:/+@%=\[\]{}\"' -]{0,400}")
+FLAG = lazy(r"--[a-z0-9][a-z0-9-]{0,80}")
+VALUE = lazy(r"[A-Za-z0-9_.,:/+@%=\[\]{}\"' -]{0,400}")
 """Values of variables and flags: printable ASCII without what a shell would act upon even when quoted badly."""
-WORD = re.compile(r"[A-Za-z0-9_.,:/+@%=-]{1,200}")
+WORD = lazy(r"[A-Za-z0-9_.,:/+@%=-]{1,200}")
 """What may stand in a command that is only shown."""
-MODULE = re.compile(r"[a-z0-9_]{1,40}")
+MODULE = lazy(r"[a-z0-9_]{1,40}")
 
 
 def requirement(text: str) -> tuple[str, str] | None:
@@ -29,12 +35,15 @@ def requirement(text: str) -> tuple[str, str] | None:
     >>> requirement("Torch == 2.9.1")
     ('torch', 'torch==2.9.1')
     """
-    from packaging.requirements import InvalidRequirement, Requirement
-
     from sgldoctor.knowledge.releases import normalise
 
     if len(text) > 200:
         return None
+    plain = EXACT.fullmatch(text)
+    if plain:
+        return normalise(plain["name"]), f"{normalise(plain['name'])}=={plain['version']}"
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         parsed = Requirement(text)
     except InvalidRequirement:

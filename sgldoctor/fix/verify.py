@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from sgldoctor.facts import Facts
 from sgldoctor.rules.schema import Finding
+from sgldoctor.typed import NamedTuple
 
 OURS = {"packages", "libraries", "symbols", "kernel", "torch", "flashinfer", "sglang", "record", "environment"}
 """First words of the facts that a repair can change. A GPU that fills up meanwhile is no fault of it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from sgldoctor.knowledge.files import read_json
+from sgldoctor.typed import Any
 
 
 @cache

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+
+from sgldoctor.typed import Any
 
 _DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
 
-def read_text(name: str) -> str:
-    """The text of a file in ``knowledge/data``; also where the package lies in a zip file (``sgldoctor.pyz``)."""
+def read_bytes(name: str) -> bytes:
+    """The content of a file in ``knowledge/data``; also where the package lies in a zip file (``sgldoctor.pyz``)."""
     path = os.path.join(_DATA, name)
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, "rb") as stream:
             return stream.read()
     except NotADirectoryError:
         import pkgutil
@@ -21,7 +22,12 @@ def read_text(name: str) -> str:
         data = pkgutil.get_data(__package__ or "sgldoctor.knowledge", f"data/{name}")
         if data is None:
             raise
-        return data.decode("utf-8")
+        return data
+
+
+def read_text(name: str) -> str:
+    """The text of a file in ``knowledge/data``."""
+    return read_bytes(name).decode("utf-8").replace("\r\n", "\n")
 
 
 def read_json(name: str) -> Any:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
 
 from sgldoctor.knowledge.releases import load
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import Any, NamedTuple
 
-_USE = re.compile(r"(?i)(?:use|set|for) [`'\"]?(--[\w{},=-]+(?: [a-z_]\w*)?)[`'\"]?(?: to '(\w+)')?")
-_IS_DEPRECATED = re.compile(r"(--[\w-]+) is deprecated")
+_USE = lazy(r"(?i)(?:use|set|for) [`'\"]?(--[\w{},=-]+(?: [a-z_]\w*)?)[`'\"]?(?: to '(\w+)')?")
+_IS_DEPRECATED = lazy(r"(--[\w-]+) is deprecated")
 _SWITCHES = ("store_true", "store_false", "BooleanOptionalAction", "DeprecatedAction", "DeprecatedStoreTrueAction")
 _WARNS_ONLY = "The command line argument '"
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sgldoctor.knowledge.releases import load
+from sgldoctor.typed import Any
 
 
 def stem(soname: str) -> str:

@@ -1,20 +1,25 @@
 """The texts that SGLang can raise, assert, warn or log as an error, with the releases that hold them.
 
-Read from the syntax trees of every wheel (``data/messages.json``, made by ``scripts/messages.py``). A text
+Read from the syntax trees of every wheel (``data/messages.jsonl``, made by ``scripts/messages.py``). A text
 found in a log tells which function printed it, and which releases can have done so.
 """
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
 
-from sgldoctor.knowledge.files import read_json
+from sgldoctor.knowledge.files import read_bytes
+from sgldoctor.typed import Any, NamedTuple
 
 HOLE = "{…}"
 TELLING = 20
 """A match of fewer literal characters may be a coincidence: "not supported" stands in many programs."""
+
+BEGIN = 10
+"""How many bytes of its longest literal lead to a message; no literal is shorter."""
 
 
 class Message(NamedTuple):
@@ -50,27 +55,38 @@ class Message(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _data() -> dict[str, Any]:
-    found: dict[str, Any] = read_json("messages.json")
-    return found
+def _lines() -> list[bytes]:
+    """The lines of the file; decoding and parsing them all would take ten times as long as reading them."""
+    return read_bytes("messages.jsonl").split(b"\n")
 
 
+@lru_cache(maxsize=1)
 def releases() -> tuple[str, ...]:
     """The releases that were read, oldest first."""
-    return tuple(_data()["releases"])
+    return tuple(json.loads(_lines()[0])["releases"])
 
 
 def matching(text: str) -> list[Message]:
     """The messages that ``text`` may be, the one with the most literal characters first."""
-    # A row ends with its longest literal where holes divide its text: one search each rules out nearly all of 14,000.
-    rows = [row for row in _data()["messages"] if (row[4] if len(row) > 4 else row[1]) in text]
-    found = [_message(row) for row in rows]
+    # A line begins with the longest literal of its text, and lines are sorted: each place of ``text`` leads to those
+    # whose first bytes stand there.
+    lines = _lines()
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
+    likely: set[int] = set()
+    for begin in {b'["' + escaped[at : at + BEGIN] for at in range(len(escaped) - BEGIN + 1)}:
+        index = bisect_left(lines, begin, 1)
+        while index < len(lines) and lines[index].startswith(begin):
+            likely.add(index)
+            index += 1
+    rows = [json.loads(lines[index]) for index in sorted(likely)]
+    found = [_message(row) for row in rows if row[0] in text]
     fitting = [message for message in found if message.literal >= TELLING and _in_order(message, text)]
     return sorted(fitting, key=lambda message: -message.literal)
 
 
 def _message(row: list[Any]) -> Message:
-    kind, text, spans, where = row[:4]
+    literal, kind, text, spans, where = row
+    text = text or literal
     parts = tuple(part.strip() for part in text.split(HOLE) if part.strip())
     return Message(kind, text, tuple((first, last) for first, last in spans), where, parts)
 

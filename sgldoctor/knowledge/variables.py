@@ -7,9 +7,9 @@ errors and warnings elsewhere in ``sglang/srt``). Releases are handled as their 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, NamedTuple
 
 from sgldoctor.knowledge.files import read_json
+from sgldoctor.typed import Any, NamedTuple
 
 Spans = tuple[tuple[int, int], ...]
 """First and last index of each run of releases."""

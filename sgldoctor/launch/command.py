@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.launch import shell
 from sgldoctor.launch.shell import Problem, Word
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)\Z", re.DOTALL)
-_UPPER_ASSIGNMENT = re.compile(r"[A-Z_][A-Z0-9_]*=")
-_PROMPT = re.compile(r"\A\s*(?:\([\w.-]+\)\s+)?(?:\[?[\w.-]+@[\w.-]+[:\s][^$#\n]{0,200}[$#]|[$>]|>>>)[ \t]+(?=\S)")
+_ASSIGNMENT = lazy(r"([A-Za-z_]\w*)(\+?)=(.*)\Z", re.DOTALL)
+_UPPER_ASSIGNMENT = lazy(r"[A-Z_][A-Z0-9_]*=")
+_PROMPT = lazy(r"\A\s*(?:\([\w.-]+\)\s+)?(?:\[?[\w.-]+@[\w.-]+[:\s][^$#\n]{0,200}[$#]|[$>]|>>>)[ \t]+(?=\S)")
 _BEFORE_SETTINGS = ("-e", "--env", "-E", "-i", "-S", "-")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ash")
 _MODULES = {"sglang.launch_server": "launch_server", "sglang_router.launch_server": "router"}

@@ -10,13 +10,14 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from sgldoctor.errors import InputError
 from sgldoctor.facts import Facts
 from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
 from sgldoctor.launch.command import Command
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
 LIMIT = 4 << 20
 """Largest file that is read, in bytes."""
@@ -110,7 +111,7 @@ def quoted(words: list[str]) -> str:
 
 # ---------------------------------------------------------------------------------------------- Dockerfile
 
-_INSTRUCTION = re.compile(r"\s*([A-Za-z]+)\s+(.*)\Z", re.DOTALL)
+_INSTRUCTION = lazy(r"\s*([A-Za-z]+)\s+(.*)\Z", re.DOTALL)
 
 
 def _dockerfile(text: str) -> list[Located]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from sgldoctor.errors import InputError
 from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
 from sgldoctor.launch.command import Command
 from sgldoctor.launch.files import Located, ours
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import Any
 
 _MOST = 100_000  # nodes that are looked at; aliases may repeat one endlessly
 _DEEPEST = 60
@@ -157,8 +158,8 @@ def _compose_words(entry: Entry, environ: Mapping[str, str]) -> str:
         return text  # an open quote: reported when the line is read
 
 
-_FILL = re.compile(r"\$(?:(\$)|\{([A-Za-z_]\w*)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*))")
-_MARKED = re.compile("\0(\\w+)\1")
+_FILL = lazy(r"\$(?:(\$)|\{([A-Za-z_]\w*)(?::?[-=]([^}]*))?\}|([A-Za-z_]\w*))")
+_MARKED = lazy("\0(\\w+)\1")
 
 
 def _filled(text: str, environ: Mapping[str, str]) -> str:

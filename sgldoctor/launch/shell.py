@@ -8,16 +8,18 @@ that the rest of the line can be judged too.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
 LIMIT = 1 << 20
 """Characters of a script that are read; a launch line is never longer."""
 
-NAME = re.compile(r"[A-Za-z_]\w*")
-_PLACEHOLDER = re.compile(r"<[A-Za-z][\w.|/-]*(?: [\w.|/-]+)*>")
-_LOST = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:--?[A-Za-z])")
-_SPACES = re.compile(r"[ \t]*(#[^\n]*)?(?:\r?\n|\Z)")
-_REDIRECTION = re.compile(r"[<>]+[&|]?(?:\d+|-)?")
+NAME = lazy(r"[A-Za-z_]\w*")
+_PLACEHOLDER = lazy(r"<[A-Za-z][\w.|/-]*(?: [\w.|/-]+)*>")
+_LOST = lazy(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:--?[A-Za-z])")
+_SPACES = lazy(r"[ \t]*(#[^\n]*)?(?:\r?\n|\Z)")
+_REDIRECTION = lazy(r"[<>]+[&|]?(?:\d+|-)?")
 
 
 class Part(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.knowledge import flags
 from sgldoctor.launch.command import Command, command_of
 from sgldoctor.launch.shell import Word
+from sgldoctor.typed import Any, NamedTuple
 
 CALLS = ("ServerArgs", "Engine")
 _UNKNOWN = object()

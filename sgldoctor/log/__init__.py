@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
@@ -17,6 +16,7 @@ from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
 from sgldoctor.log.pasted import collect
 from sgldoctor.log.search import select
+from sgldoctor.typed import BinaryIO, NamedTuple
 
 __all__ = ["Event", "Reading", "read"]
 

@@ -10,9 +10,9 @@ import codecs
 import os
 import sys
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from sgldoctor.errors import InputError
+from sgldoctor.typed import BinaryIO
 
 BLOCK = 256 << 10
 """Bytes per read: large enough that Python's cost per block vanishes, small enough to stay in the CPU's cache."""

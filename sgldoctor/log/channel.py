@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sgldoctor.events import Event, Frame
+from sgldoctor.lazy import lazy
 from sgldoctor.log import classify
 from sgldoctor.log.forms import CARET, ELISION, HEADER, PROMPT, chain_marker, frame_match, stack_line
-from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 from sgldoctor.log.tracebacks import CONTINUED_BYTES, KERNEL_BLOCK, LINE_BYTES, Tracebacks
 

@@ -8,10 +8,10 @@ Each pattern has hints, words of which a line must hold one to be looked at: mos
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from sgldoctor.log.lazy import lazy
+from sgldoctor.lazy import lazy
 from sgldoctor.log.lines import Line
+from sgldoctor.typed import NamedTuple
 
 _SUFFIX = r"(?:Error|Exception|Interrupt|Exit|Iteration|Failure|Fault|Timeout|Expired|Group|Traceback|Unsupported|Died)"
 BARE = lazy(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from sgldoctor.lazy import lazy
 from sgldoctor.log.classify import exception
 from sgldoctor.log.events import newest_first
-from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line, peel, scrub, split_glued
 
 WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from sgldoctor.events import Event
+from sgldoctor.lazy import lazy
 from sgldoctor.log.channel import Channel
-from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
 
 _DIGITS = lazy(r"\d+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sgldoctor.log.lazy import lazy
+from sgldoctor.lazy import lazy
 
 FRAME = lazy(
     r'^\s*(?:[|│] ?)?\s*"?(?:File "(?P<file>[^"]{1,1000})|(?P<rest>[^"\s]{1,1000}\.py))",? line (?P<line>\d{1,9})'

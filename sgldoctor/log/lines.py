@@ -6,10 +6,10 @@ What is taken off is kept as attributes of the :class:`Line`: who wrote it, when
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from sgldoctor.lazy import lazy
 from sgldoctor.log import prefixes
-from sgldoctor.log.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
 
 class Line(NamedTuple):

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
 from sgldoctor.log import pasted_launch, pasted_versions
-from sgldoctor.log.lazy import lazy
 from sgldoctor.log.lines import Line
+from sgldoctor.typed import Any
 
 _ARCHITECTURE = lazy(
     r"(?:Model architectures? \['?|nrecognized configuration class (?:<class '(?:[\w-]{1,80}\.){0,12})?)"

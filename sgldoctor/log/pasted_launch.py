@@ -6,10 +6,10 @@ Values of keys, tokens and passwords never become facts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from sgldoctor.log.lazy import lazy
+from sgldoctor.lazy import lazy
 from sgldoctor.log.lines import Line
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.log.pasted import Paste

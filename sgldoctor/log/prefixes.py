@@ -12,9 +12,9 @@ The style of an entry says how lines relate: a ``collector`` stands before every
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from sgldoctor.log.lazy import lazy
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import NamedTuple
 
 
 class Prefix(NamedTuple):

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from sgldoctor.log.engine_py import ENOUGH, HEX, REPEATS, SEEN_LINE, Engine, templates
 from sgldoctor.log.literals import finder
+from sgldoctor.typed import NamedTuple
 
 WHOLE = 512 << 10
 """Bytes up to which a log is kept whole."""

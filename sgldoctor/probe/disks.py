@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe.hub import cache_folder, user_home
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

@@ -12,9 +12,9 @@ import os
 import struct
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 from sgldoctor.probe.rooted import OPEN
+from sgldoctor.typed import NamedTuple
 
 MACHINES = {"x86_64": 62, "aarch64": 183}
 PT_LOAD, PT_DYNAMIC = 1, 2

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from sgldoctor.errors import InputError
 from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import NamedTuple
 
 SECONDS = 10.0
 """How long an interpreter may take to say who it is."""

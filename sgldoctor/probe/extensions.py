@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from sgldoctor.probe import rooted
 from sgldoctor.probe.loader import Node, Process
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import NamedTuple
 
 MOST = 40
 """Of a wheel with hundreds of equally built objects (flashinfer-jit-cache), this many are looked at."""

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe import rooted
 from sgldoctor.probe.files import exists, names, read
 from sgldoctor.probe.kernel_log import kernel_events
+from sgldoctor.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

@@ -11,7 +11,8 @@ import ctypes
 import json
 import sys
 from collections.abc import Callable
-from typing import Any
+
+from sgldoctor.typed import Any
 
 # CUdevice_attribute of cuda.h (CUDA 13.0).
 ATTRIBUTES = {

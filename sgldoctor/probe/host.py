@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sgldoctor.facts import Facts
 from sgldoctor.probe import rooted
 from sgldoctor.probe.files import exists, locate, names, read, which
+from sgldoctor.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts
 from sgldoctor.probe.files import locate, names, read
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

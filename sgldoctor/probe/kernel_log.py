@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe.files import locate
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

@@ -6,16 +6,17 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import Any
 
 LIMIT = 8 << 20
 """Largest config.json that is read, in bytes; real ones have a few KiB."""
 
 _LARGEST = 1 << 24  # no dimension of a model comes near; beyond it a number is damage
-_REPOSITORY = re.compile(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?\Z")
+_REPOSITORY = lazy(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?\Z")
 _EXPERT_SIZES = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
 # CONTEXT_LENGTH_KEYS of sglang/srt/utils/hf_transformers/common.py (0.5.23).
 _CONTEXT = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_length", "max_position_embeddings")

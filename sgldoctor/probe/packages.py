@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.releases import normalise
+from sgldoctor.lazy import lazy
 from sgldoctor.probe import record, rooted
 from sgldoctor.probe.components import components
 from sgldoctor.probe.target import Target
@@ -16,14 +17,14 @@ from sgldoctor.probe.target import Target
 HEADER = 1 << 18
 """METADATA is read up to this size; its header, the part before the first empty line, is far smaller."""
 
-CORE = re.compile(
+CORE = lazy(
     r"(?:sgl|sglang|torch|flashinfer|flash|nvidia|nvshmem|nixl|mooncake|deep|cuda)(?:-.*)?"
     r"|(?:torch(?:vision|audio|codec|ao)|triton|vllm|transformers|numpy|apache-tvm-ffi|xgrammar|pytorch-triton)"
 )
 """Distributions whose requirements are kept whole; of the others only what they ask of these."""
 
-FIELD = re.compile(rb"^(Requires-Dist|Name|Version|Requires-Python):([^\n]*)", re.MULTILINE)
-NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+FIELD = lazy(rb"^(Requires-Dist|Name|Version|Requires-Python):([^\n]*)", re.MULTILINE)
+NAME = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 @lru_cache(maxsize=4096)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts
 from sgldoctor.probe.files import names, read
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

@@ -7,21 +7,21 @@ short, a file deleted. Sizes are compared, not hashes: a ``stat`` of a hundred f
 from __future__ import annotations
 
 import os
-import re
-from typing import NamedTuple
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
+from sgldoctor.typed import NamedTuple
 
-CHECKED = re.compile(
+CHECKED = lazy(
     r"(?:sgl|sglang|flashinfer|nvidia|nixl|mooncake|deep|flash|nvshmem)(?:-.*)?|torch|torchvision|torchaudio|triton|vllm"
 )
 """Distributions whose shared objects are compared with RECORD."""
 
 LIMIT = 64 << 20
-LINE = re.compile(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
-SHARED_OBJECT = re.compile(rb"\.so(?:\.[0-9.]+)?$")
+LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
+SHARED_OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?$")
 
 
 class Entry(NamedTuple):

@@ -5,31 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from sgldoctor.lazy import lazy
 from sgldoctor.probe.elf import BadElf, Elf, gnu_hash
 from sgldoctor.probe.loader import Node
 
 KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
     # kind, symbols of that kind, stem of the library that exports them
-    ("torch", re.compile(rb"(?:N|NK|^_Z\w{0,3}|I|S)(?:3c10|2at|5torch|6caffe2)"), "libtorch"),
-    ("nccl", re.compile(rb"p?nccl[A-Z]\w*$"), "libnccl"),
-    ("nvshmem", re.compile(rb"nvshmem\w*$"), "libnvshmem_host"),
-    ("cudnn", re.compile(rb"cudnn[A-Z]\w*$"), "libcudnn"),
-    ("other", re.compile(rb"cuFile\w*$"), "libcufile"),
-    ("driver", re.compile(rb"cu[A-Z]\w*$"), "libcuda"),
-    ("other", re.compile(rb"cublasLt\w*$"), "libcublasLt"),
-    ("other", re.compile(rb"cublas\w*$"), "libcublas"),
-    ("other", re.compile(rb"cusparseLt\w*$"), "libcusparseLt"),
-    ("other", re.compile(rb"cusparse\w*$"), "libcusparse"),
-    ("other", re.compile(rb"cusolver\w*$"), "libcusolver"),
-    ("other", re.compile(rb"cufft\w*$"), "libcufft"),
-    ("other", re.compile(rb"curand\w*$"), "libcurand"),
-    ("other", re.compile(rb"nvJitLink\w*$"), "libnvJitLink"),
-    ("other", re.compile(rb"nvrtc[A-Z]\w*$"), "libnvrtc"),
-    ("other", re.compile(rb"cupti[A-Z]\w*$"), "libcupti"),
-    ("other", re.compile(rb"cuda[A-Z]\w*$|__cuda[A-Z]\w*$"), "libcudart"),
+    ("torch", lazy(rb"(?:N|NK|^_Z\w{0,3}|I|S)(?:3c10|2at|5torch|6caffe2)"), "libtorch"),
+    ("nccl", lazy(rb"p?nccl[A-Z]\w*$"), "libnccl"),
+    ("nvshmem", lazy(rb"nvshmem\w*$"), "libnvshmem_host"),
+    ("cudnn", lazy(rb"cudnn[A-Z]\w*$"), "libcudnn"),
+    ("other", lazy(rb"cuFile\w*$"), "libcufile"),
+    ("driver", lazy(rb"cu[A-Z]\w*$"), "libcuda"),
+    ("other", lazy(rb"cublasLt\w*$"), "libcublasLt"),
+    ("other", lazy(rb"cublas\w*$"), "libcublas"),
+    ("other", lazy(rb"cusparseLt\w*$"), "libcusparseLt"),
+    ("other", lazy(rb"cusparse\w*$"), "libcusparse"),
+    ("other", lazy(rb"cusolver\w*$"), "libcusolver"),
+    ("other", lazy(rb"cufft\w*$"), "libcufft"),
+    ("other", lazy(rb"curand\w*$"), "libcurand"),
+    ("other", lazy(rb"nvJitLink\w*$"), "libnvJitLink"),
+    ("other", lazy(rb"nvrtc[A-Z]\w*$"), "libnvrtc"),
+    ("other", lazy(rb"cupti[A-Z]\w*$"), "libcupti"),
+    ("other", lazy(rb"cuda[A-Z]\w*$|__cuda[A-Z]\w*$"), "libcudart"),
 )
 
-CHECKED = re.compile(
+CHECKED = lazy(
     rb"(?:_Z|N|S|I).{0,4000}?(?:3c10|2at|5torch|6caffe2)"
     rb"|p?nccl[A-Z]|nvshmem|cu(?:[A-Z]|dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|nvJitLink|nvrtc"
 )

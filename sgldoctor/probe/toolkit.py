@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING
 
 from sgldoctor.facts import Facts
 from sgldoctor.probe.files import exists, locate, read, which
+from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target

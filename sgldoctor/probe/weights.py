@@ -10,9 +10,9 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.typed import Any
 
 _HEADER = 64 << 20  # a header is some MiB at most
 _FILES = 512

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from sgldoctor import __version__
 from sgldoctor.report.model import SCHEMA, Report, key
 from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean
 from sgldoctor.rules.schema import Finding
+from sgldoctor.typed import Any
 
 
 def to_object(report: Report) -> dict[str, Any]:

@@ -7,7 +7,6 @@ imported on a terminal alone, because it costs more start-up time than everythin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TextIO
 
 from sgldoctor.facts import Row
 from sgldoctor.fix.recipe import Fix
@@ -15,6 +14,7 @@ from sgldoctor.report.model import HEALTHY, PROBLEMS, Report, key
 from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean, shorten, wrap
 from sgldoctor.rules.schema import Evidence, Finding
+from sgldoctor.typed import TextIO
 
 Span = tuple[str, str]
 """A style name and a text."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from sgldoctor.facts import Facts
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.rules.schema import Finding
+from sgldoctor.typed import Any, NamedTuple
 
 SCHEMA = "sgldoctor.report/1"
 

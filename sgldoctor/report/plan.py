@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sgldoctor.fix.actions import Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Change, Plan
 from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean
+from sgldoctor.typed import Any
 
 
 def table(plan: Plan, moves: Sequence[Move] | None = None) -> list[str]:

@@ -7,9 +7,9 @@ HF_TOKEN`` above ``value:``), so each piece is redacted together with the :data:
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Callable, Iterator
 
+from sgldoctor.lazy import lazy
 from sgldoctor.report.redact import redact
 
 CONTEXT = 24 << 10
@@ -17,7 +17,7 @@ CONTEXT = 24 << 10
 LONGEST = 1 << 20
 """Characters of one line kept before it is cut at a place that no secret spans."""
 _BEGIN, _END = "-----BEGIN", "PRIVATE KEY-----"
-_KEY = re.compile(r"(?:[A-Za-z0-9+/=\s:,.\\]|-(?!-))*")
+_KEY = lazy(r"(?:[A-Za-z0-9+/=\s:,.\\]|-(?!-))*")
 """What stands between the first and the last line of a key; anything else shows that the key was cut off."""
 
 Read = Callable[[], bytes]

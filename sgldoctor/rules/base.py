@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, overload
 
 from sgldoctor.errors import RuleError
 from sgldoctor.rules.schema import Rule, build
+from sgldoctor.typed import Any
 
 MARSHAL = 2
 """Version of the format of the bytes: plain values in it are read by every Python that the doctor runs on."""
@@ -82,11 +82,7 @@ class RuleBase(Sequence[Rule]):
     def __len__(self) -> int:
         return len(self._rules)
 
-    @overload
-    def __getitem__(self, number: int) -> Rule: ...
-    @overload
-    def __getitem__(self, number: slice) -> list[Rule]: ...
-    def __getitem__(self, number: int | slice) -> Rule | list[Rule]:
+    def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return [self[place] for place in range(*number.indices(len(self)))]
         rule = self._rules[number]

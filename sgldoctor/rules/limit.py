@@ -8,10 +8,12 @@ and the bounded length of event texts protect.
 
 from __future__ import annotations
 
-import re
-import signal
-import threading
 from types import FrameType
+
+from sgldoctor.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re
 
 BUDGET = 0.2
 """Seconds that one search may take."""
@@ -27,9 +29,14 @@ def _expire(_signal: int, _frame: FrameType | None) -> None:
 
 def search(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     """``pattern.search(text)`` within :data:`BUDGET` seconds; raises :class:`TimedOut` beyond it."""
-    if len(text) < 200 or not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+    if len(text) < 200:
         return pattern.search(text)
-    previous = signal.signal(signal.SIGALRM, _expire)
+    import signal  # takes a while
+
+    try:
+        previous = signal.signal(signal.SIGALRM, _expire)
+    except (AttributeError, ValueError):  # no such signal here; another thread than the main one
+        return pattern.search(text)
     signal.setitimer(signal.ITIMER_REAL, BUDGET)
     try:
         return pattern.search(text)

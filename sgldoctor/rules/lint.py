@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any
 
 from sgldoctor.errors import RuleError
 from sgldoctor.facts import Facts
@@ -13,6 +12,7 @@ from sgldoctor.knowledge.causes import causes
 from sgldoctor.rules import template
 from sgldoctor.rules.load import parse_folder
 from sgldoctor.rules.schema import FactMatch, Rule, build
+from sgldoctor.typed import Any
 from sgldoctor.vocabulary import FACTS
 
 ANCHOR_BYTES = 4

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from sgldoctor.errors import RuleError
 from sgldoctor.events import KINDS, Event
 from sgldoctor.facts import Row
+from sgldoctor.typed import Any, NamedTuple
 
 SEVERITIES = ("error", "warning", "info")
 ROLES = ("cause", "symptom", "notice")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from itertools import accumulate
-from typing import Any
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
@@ -15,6 +13,7 @@ from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
 from sgldoctor.rules.template import fill
+from sgldoctor.typed import Any
 
 EVIDENCE_LIMIT = 5
 """How many places are kept of what a rule matched; the rest is only counted."""
@@ -146,23 +145,19 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
     for event in log.holding(match.anchor):
         if event.kind not in match.kinds:
             continue
-        if match.type and not fnmatchcase(event.type, match.type):
+        if match.type and not _like(event.type, match.type):
             continue
         if match.place and not _placed(match.place, event):
             continue
         try:
             # compiled at the first event that comes so far; re remembers what it compiled
-            if match.unless and search(re.compile(match.unless), event.text):
+            found = search(re.compile(match.pattern), event.text) if match.pattern else None
+            if (match.pattern and not found) or (match.unless and search(re.compile(match.unless), event.text)):
                 continue
-            if not match.pattern:
-                yield event, {}
-                continue
-            found = search(re.compile(match.pattern), event.text)
         except TimedOut:
             facts.put_unknown(f"rule {rule.slug}", f"its regular expression took too long at line {event.line}")
             continue
-        if found:
-            yield event, {key: value.strip() for key, value in found.groupdict().items() if value}
+        yield event, {key: value.strip() for key, value in found.groupdict().items() if value} if found else {}
 
 
 def _placed(places: Sequence[str], event: Event) -> bool:
@@ -193,8 +188,17 @@ def _fits(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool) or isinstance(value, bool):
         return value is wanted
     if isinstance(wanted, str):
-        return not fnmatchcase(str(value), wanted[1:]) if wanted.startswith("!") else fnmatchcase(str(value), wanted)
+        return not _like(str(value), wanted[1:]) if wanted.startswith("!") else _like(str(value), wanted)
     return bool(value == wanted)
+
+
+def _like(text: str, glob: str) -> bool:
+    """Whether a text fits a glob, most of which are plain words."""
+    if not ("*" in glob or "?" in glob or "[" in glob):
+        return text == glob
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(text, glob)
 
 
 def _event_evidence(event: Event) -> Evidence:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from sgldoctor.facts import Facts
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import Any
 
-_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*(?:\.[a-z_]+)*|pin:[A-Za-z0-9._{}-]+?)\}")
+_PLACEHOLDER = lazy(r"\{([a-z_][a-z0-9_]*(?:\.[a-z_]+)*|pin:[A-Za-z0-9._{}-]+?)\}")
 
 
 def names(template: str) -> list[str]:

@@ -19,10 +19,10 @@ import math
 import os
 import re
 import sys
-from typing import Any, NamedTuple
 
 from sgldoctor.errors import InputError
 from sgldoctor.facts import Facts, Row
+from sgldoctor.typed import Any, NamedTuple
 from sgldoctor.vocabulary import FACTS
 
 NAME, NUMBER = "sgldoctor.snapshot", 1

@@ -15,9 +15,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.facts import Row
+from sgldoctor.lazy import lazy
+from sgldoctor.typed import Any, NamedTuple
 
 VARIABLE = "SGLDOCTOR_PSEUDONYM_KEY"
 _PUBLIC_KEY = b"sgldoctor.snapshot/1"
@@ -25,21 +26,15 @@ _KNOWN_HOSTS = frozenset({
     "localhost", "huggingface.co", "github.com", "download.pytorch.org",
     "docs.sglang.ai", "flashinfer.ai", "hf-mirror.com", "modelscope.cn", "www.modelscope.cn",
 })  # fmt: skip
-_LOCAL = re.compile(r"\[?(?:127\.[0-9.]+|0\.0\.0\.0|::1?|\*?)\]?")
-_HOME = re.compile(r"(?i)(/(?:home|users)/)([^/\s:;,'\"\\]+)")
-_URL = re.compile(
-    r"(?i)(\b[a-z][a-z0-9+.-]{1,20}://(?:[^\s/@]{1,200}@)?)(\[[0-9a-f:.]{2,45}\]|[^\s/:@'\"\[\]<>,]{1,253})"
-)
-_HOST_NAMES = re.compile(
-    r"(?i)(?:^|[_-])(?:no[_-]proxy|proxy|addr|address|host|hostname|hosts|ip|url|endpoint|server)$"
-)
-_HOST_OPTION = re.compile(
+_LOCAL = lazy(r"\[?(?:127\.[0-9.]+|0\.0\.0\.0|::1?|\*?)\]?")
+_HOME = lazy(r"(?i)(/(?:home|users)/)([^/\s:;,'\"\\]+)")
+_URL = lazy(r"(?i)(\b[a-z][a-z0-9+.-]{1,20}://(?:[^\s/@]{1,200}@)?)(\[[0-9a-f:.]{2,45}\]|[^\s/:@'\"\[\]<>,]{1,253})")
+_HOST_NAMES = lazy(r"(?i)(?:^|[_-])(?:no[_-]proxy|proxy|addr|address|host|hostname|hosts|ip|url|endpoint|server)$")
+_HOST_OPTION = lazy(
     r"(?i)((?<!\S)--[a-z0-9-]{0,40}-?(?:addr|address|host|hostname|ip|url|endpoint)[= ]{1,4})([^\s'\"]{1,512})"
 )
-_HOST = re.compile(
-    r"(?i)((?:[a-z][a-z0-9+.-]{1,20}://)?(?:[^\s/@]{1,200}@)?)(\[[0-9a-f:.]{2,45}\]|[^:/\[\]@\s]{1,253})(.*)"
-)
-_DONE = re.compile(r"(?:host|address|net|user)-[0-9a-f]{12}(?![\w-])")
+_HOST = lazy(r"(?i)((?:[a-z][a-z0-9+.-]{1,20}://)?(?:[^\s/@]{1,200}@)?)(\[[0-9a-f:.]{2,45}\]|[^:/\[\]@\s]{1,253})(.*)")
+_DONE = lazy(r"(?:host|address|net|user)-[0-9a-f]{12}(?![\w-])")
 _FREE = ("environment", "launch", "ports", "hub", "disks", "python", "model", "interfaces", "toolkit")
 """Facts (first word of the name) with free text in them; names of packages, libraries and symbols are left alone."""
 _ADDRESSES = ("addresses",)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from sgldoctor.knowledge import messages
 from sgldoctor.knowledge.messages import fitting, matching, releases
 
 
@@ -39,3 +42,15 @@ def test_texts_narrow_the_release() -> None:
     assert names([new]) == ("0.5.9", releases()[-1])
     assert names([old, new]) is None
     assert names(["nothing of SGLang"]) is None
+
+
+def test_the_lines_of_the_file_are_sorted_and_each_leads_to_its_message() -> None:
+    lines = messages._lines()
+    assert lines[1:-1] == sorted(lines[1:-1])
+    assert lines[-1] == b""
+    for line in lines[1:-1:97]:
+        literal, kind, text, _, where = json.loads(line)
+        assert len(literal.encode()) >= messages.BEGIN
+        found = matching(f"a {literal} b" if text else f"Error: {literal}")
+        if not text and len(literal) >= messages.TELLING:
+            assert (kind, literal, where) in [(message.kind, message.text, message.where) for message in found]

@@ -5,7 +5,6 @@ Also a program of its own, so that a test can kill it: ``python -m tests.real.en
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from sgldoctor import pipeline
 from sgldoctor.cli import common, fix
+from sgldoctor.cli.options import Namespace
 from sgldoctor.cli.repair import repair as carry_out
 from sgldoctor.fix import snapshot
 from sgldoctor.probe.environments import find
@@ -192,7 +192,7 @@ def examine(target: Target) -> Report:
     return pipeline.conclude("check", facts, (), rules(), pipeline.Options())
 
 
-def arguments(words: list[str]) -> argparse.Namespace:
+def arguments(words: list[str]) -> Namespace:
     made = common.parser("check", "", formats=fix.FORMATS)
     common.judging(made)
     fix.add_options(made)

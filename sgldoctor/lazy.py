@@ -1,18 +1,19 @@
 """Regular expressions that are compiled at their first use.
 
-A log needs a few of the patterns that this stage knows; compiling all of them would cost more than reading a short log.
+A run needs a few of the patterns that its modules know; compiling all of them would cost more than reading a short log.
 """
 
 from __future__ import annotations
 
 import re
-from typing import cast
+
+from sgldoctor.typed import AnyStr, cast
 
 
 class _Lazy:
     """Stands for a compiled pattern; the first access to one of its methods compiles it and keeps that method."""
 
-    def __init__(self, source: str, flags: int) -> None:
+    def __init__(self, source: str | bytes, flags: int) -> None:
         self.source = source
         self.flags = flags
 
@@ -22,6 +23,6 @@ class _Lazy:
         return value
 
 
-def lazy(source: str, flags: int = 0) -> re.Pattern[str]:
+def lazy(source: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """A pattern that is compiled when it is first asked to match."""
-    return cast("re.Pattern[str]", _Lazy(source, flags))
+    return cast("re.Pattern[AnyStr]", _Lazy(source, flags))

@@ -1,0 +1,172 @@
+"""Command lines, read without argparse where they are plain.
+
+argparse and what it imports take as long as reading a short log does. So a command writes its options down; a line of
+known options and names is read from that list, and whatever needs more (help, a mistake, several short options in one
+word) goes to argparse, which is then made from the same list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sgldoctor.errors import UsageError
+from sgldoctor.typed import Any
+
+_ACTIONS = ("store", "store_true", "append")
+
+
+class Namespace:
+    """The values of the options of one command line, as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+class Parser:
+    """The options of one command; takes what :meth:`argparse.ArgumentParser.add_argument` takes."""
+
+    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
+        self.prog = prog
+        self.description = description
+        self.epilog = epilog
+        self.usage: str | None = None
+        """The first line of the help text, where argparse's own would not do."""
+        self._options: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []
+
+    def add_argument(self, *names: str, group: str = "", **keys: Any) -> None:
+        """Write down an option (names with dashes) or a positional argument (one name); ``group`` is a heading."""
+        self._options.append((group, names, keys))
+
+    def add_argument_group(self, heading: str) -> Group:
+        """A heading of the help text; options are added to it as to the parser."""
+        return Group(self, heading)
+
+    def parse_args(self, arguments: Sequence[str]) -> Namespace:
+        """Read a command line, positional arguments and options in any order; raises UsageError."""
+        values = self._plain(arguments)
+        if values is None:
+            full = self._full()
+            helping = "-h" in arguments or "--help" in arguments  # the other way hides what is no option
+            parse = full.parse_args if helping else full.parse_intermixed_args
+            return parse(arguments, Namespace())  # type: ignore[no-any-return]
+        found = Namespace()
+        found.__dict__.update(values)
+        return found
+
+    def parse_known_args(self, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+        """As :meth:`parse_args`, but what is no option of the command is returned as well."""
+        return self._full().parse_known_args(arguments, Namespace())  # type: ignore[no-any-return]
+
+    def _plain(self, arguments: Sequence[str]) -> dict[str, Any] | None:
+        """The values of a line of known options and names; None for any other line."""
+        known: dict[str, tuple[str, dict[str, Any]]] = {}
+        values: dict[str, Any] = {}
+        places: list[tuple[str, dict[str, Any]]] = []
+        for _, names, keys in self._options:
+            if keys.get("action", "store") not in _ACTIONS:
+                return None
+            if names[0][0] != "-":
+                places.append((names[0], keys))
+                continue
+            name = next((name for name in names if name.startswith("--")), names[0]).lstrip("-").replace("-", "_")
+            known.update(dict.fromkeys(names, (name, keys)))
+            default = keys.get("default", False if keys.get("action") == "store_true" else None)
+            values[name] = list(default) if isinstance(default, list) else default
+        words = iter(arguments)
+        bare: list[str] = []
+        for word in words:
+            if word[:1] != "-" or word == "-":
+                bare.append(word)
+                continue
+            name, given, value = word.partition("=") if word.startswith("--") else (word, "", "")
+            if name not in known:
+                return None
+            name, keys = known[name]
+            if keys.get("action") == "store_true":
+                if given:
+                    return None
+                values[name] = True
+                continue
+            if not given:
+                value = next(words, "-")
+                if value[:1] == "-":
+                    return None
+            if not _read(value, keys, values, name):
+                return None
+        return values if _placed(bare, places, values) else None
+
+    def _full(self) -> Any:
+        """The same options for argparse, whose complaints become our own errors, so that every command fails alike."""
+        import argparse
+
+        class Full(argparse.ArgumentParser):
+            def error(self, message: str) -> Any:
+                raise UsageError(f"{message}\ntry '{self.prog} --help'")
+
+        made = Full(
+            prog=self.prog,
+            description=self.description,
+            epilog=self.epilog,
+            usage=self.usage,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        groups: dict[str, Any] = {"": made}
+        for heading, names, keys in self._options:
+            if heading not in groups:
+                groups[heading] = made.add_argument_group(heading)
+            groups[heading].add_argument(*names, **keys)
+        return made
+
+
+class Group:
+    """Options under one heading of the help text."""
+
+    def __init__(self, parser: Parser, heading: str) -> None:
+        self._parser = parser
+        self._heading = heading
+
+    def add_argument(self, *names: str, **keys: Any) -> None:
+        """As :meth:`Parser.add_argument`."""
+        self._parser.add_argument(*names, group=self._heading, **keys)
+
+
+def refusal(message: str) -> Exception:
+    """What the ``type`` of an option raises for a value that is none."""
+    import argparse
+
+    return argparse.ArgumentTypeError(message)
+
+
+def _read(value: str, keys: dict[str, Any], values: dict[str, Any], name: str) -> bool:
+    """Take the value of one option; False where it is none."""
+    read: Any = value
+    if "type" in keys:
+        try:
+            read = keys["type"](value)
+        except Exception:  # noqa: BLE001 - argparse asks again, and words the error
+            return False
+    if "choices" in keys and read not in keys["choices"]:
+        return False
+    if keys.get("action") == "append":
+        values[name].append(read)
+    else:
+        values[name] = read
+    return True
+
+
+def _placed(bare: list[str], places: list[tuple[str, dict[str, Any]]], values: dict[str, Any]) -> bool:
+    """Give the words that are no options to the positional arguments; False where they do not fit."""
+    for name, keys in places:
+        count = keys.get("nargs")
+        if count == "*":
+            values[name], bare = bare, []
+        elif bare:
+            if not _read(bare[0], keys, values, name):
+                return False
+            bare = bare[1:]
+        elif count == "?":
+            values[name] = keys.get("default")
+        else:
+            return False
+    return not bare
