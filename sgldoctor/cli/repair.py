@@ -10,7 +10,7 @@ from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
-from sgldoctor.fix import install, journal, preflight, snapshot, transaction, variables
+from sgldoctor.fix import install, journal, preflight, sizes, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
 from sgldoctor.fix.actions import Place
 from sgldoctor.fix.install import Installer, Move
@@ -120,6 +120,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
         versions = {name: entry.version for name, entry in before.packages.items()}
         moves = install.resolve(installer, plan.steps, versions)
         preflight.refuse_moves(moves, before)
+        moves = sizes.sized(installer, moves, state_folder(target.environ))
         warnings += [
             f"process {pid} uses this environment: restart it afterwards ({command})"
             for pid, command in preflight.users(target)

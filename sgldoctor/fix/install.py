@@ -76,9 +76,14 @@ class Installer(NamedTuple):
             words.append("--reinstall" if self.kind == "uv" else "--force-reinstall")
         if not step.deps:
             words.append("--no-deps")
+        return [*words, *self.sources(step.packages), *step.packages]
+
+    def sources(self, packages: Sequence[str]) -> list[str]:
+        """The options that say where wheels of these packages come from, and what they are held to."""
+        words: list[str] = []
         if self.settings.no_index:
             words.append("--no-index")
-        extra = () if self.settings.no_index else lane.indexes(step.packages)
+        extra = () if self.settings.no_index else lane.indexes(packages)
         for url in extra:
             words += ["--extra-index-url", url]
         if extra and self.kind == "uv":
@@ -88,7 +93,7 @@ class Installer(NamedTuple):
             words += ["--find-links", place]
         for path in self.settings.constraints:
             words += ["--constraint", path]
-        return [*words, *step.packages]
+        return words
 
 
 def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folder: str) -> Installer:
@@ -113,11 +118,12 @@ def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folde
 
 
 class Move(NamedTuple):
-    """What the installer would do to one distribution; ``""`` for absent."""
+    """What would be done to one distribution; ``""`` for absent, ``size`` of its wheel in bytes, 0 if unknown."""
 
     name: str
     now: str
     then: str
+    size: int = 0
 
 
 def choose(target: Target, settings: Settings, has_pip: bool) -> Installer:

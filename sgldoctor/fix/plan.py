@@ -29,12 +29,16 @@ class Step(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One line of the plan's table; ``now`` and ``then`` are versions, ``-`` for absent."""
+    """One line of the plan's table; ``now`` and ``then`` are versions, ``-`` for absent.
+
+    ``size`` is that of the wheel to fetch at most, in bytes, 0 where it is not known: it may be in the cache.
+    """
 
     name: str
     now: str
     then: str
     why: str
+    size: int = 0
 
 
 class Left(NamedTuple):
@@ -275,6 +279,7 @@ def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, n
     if any(name_of(text) == "torch" and exact(text) != have.get("torch") for _, text in wanted):
         # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
         gone += [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda") if row["unwanted"] in have]
+        gone += _of_other_cuda(have, facts)
         # What it moved along is not moved back by the right torch where that one does not name it.
         named = {name_of(text) for _, text in wanted}
         along = [row for row in facts.rows("packages.unpinned") if row.get("mover") == "torch" and row.get("pin")]
@@ -303,6 +308,19 @@ def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, n
         if texts:
             steps.append(Step("install", tuple(dict.fromkeys(texts)), deps, reinstall))
     return tuple(steps)
+
+
+def _of_other_cuda(have: dict[str, str], facts: Facts) -> list[str]:
+    """Installed wheels of a library that the right torch brings for another CUDA major: both write the same files."""
+    from sgldoctor.derive.needs import table
+
+    pins = table(facts).pins
+    families = {match[1] for name in pins if (match := re.fullmatch(r"(nvidia-.+)-cu\d+", name))}
+    return [
+        name
+        for name in have
+        if name not in pins and (match := re.fullmatch(r"(nvidia-.+)-cu\d+", name)) and match[1] in families
+    ]
 
 
 def _bereaved(

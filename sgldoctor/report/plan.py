@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sgldoctor.fix.actions import Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Change, Plan
+from sgldoctor.fix.sizes import shown
 from sgldoctor.report.redact import redact
 from sgldoctor.report.text import clean
 from sgldoctor.typed import Any
@@ -17,11 +18,15 @@ def table(plan: Plan, moves: Sequence[Move] | None = None) -> list[str]:
     lines: list[str] = []
     rows = changes(plan, moves)
     if rows:
-        cells = [("package", "now", "then", "why"), *(tuple(row) for row in rows)]
-        widths = [max(len(row[column]) for row in cells) for column in range(3)]
+        cells = [("package", "now", "then", "download", "why")]
+        cells += [(row.name, row.now, row.then, shown(row.size), row.why) for row in rows]
+        widths = [max(len(row[column]) for row in cells) for column in range(4)]
+        columns = [column for column in range(4) if column != 3 or any(row.size for row in rows)]
         lines += [
-            "  " + "  ".join([*(f"{row[column]:<{widths[column]}}" for column in range(3)), row[3]]) for row in cells
+            "  " + "  ".join([*(f"{row[column]:<{widths[column]}}" for column in columns), row[4]]) for row in cells
         ]
+        if sum(row.size for row in rows) and len(rows) > 1:
+            lines.append(f"  at most {shown(sum(row.size for row in rows))} to download; what is in the cache is not")
     lines += [f"  {line}" for action in plan.others for line in action.describe().splitlines()]
     lines += [f"  note: {note}" for note in plan.notes]
     for entry in plan.left:
@@ -48,6 +53,9 @@ def changes(plan: Plan, moves: Sequence[Move] | None = None) -> list[Change]:
                 rows[move.name] = Change(move.name, move.now or "-", move.then or "-", "required by the others")
         elif move.then and not asked.then.startswith(move.then):
             rows[move.name] = asked._replace(then=move.then)
+    for move in moves:
+        if move.name in rows and move.size:
+            rows[move.name] = rows[move.name]._replace(size=move.size)
     return list(rows.values())
 
 

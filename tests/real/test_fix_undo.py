@@ -243,3 +243,55 @@ def test_any_set_of_faults(uv_env: Env, faults: list[str]) -> None:
     env.install("--reinstall", *WHOLE)
     env.uv("uninstall", "sglang-kernel", "nvidia-cudnn-cu13")
     env.install("--reinstall", *WHOLE)
+
+
+OTHER = {
+    "flashinfer-cubin": ["0.5.3"], "flashinfer-python": ["0.5.3"], "numpy": [], "nvidia-cudnn-cu12": ["9.16.0.29"],
+    "nvidia-cudnn-cu13": ["9.19.0.56"], "nvidia-cusparselt-cu12": [], "nvidia-nccl-cu12": [], "sgl-kernel": ["0.3.19"],
+    "sglang-kernel": ["0.4.1"], "torch": ["2.11.0"], "triton": ["3.6.0"],
+}  # fmt: skip
+"""Versions other than the right ones; of a name that does not belong there, any is wrong."""
+EXTRA = ("nvidia-cudnn-cu13", "sglang-kernel")
+STATES = {
+    name: st.sampled_from(["right", "right", *versions, *([] if name in EXTRA else ["absent"])])
+    for name, versions in OTHER.items()
+}
+DAMAGE = st.sets(st.sampled_from([CUDNN, KERNEL, "nvidia/nccl/lib/libnccl.so.2"]), max_size=1)
+
+
+@settings(
+    max_examples=60 if os.environ.get("SGLDOCTOR_THOROUGH") else 5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(state=st.fixed_dictionaries(STATES), damaged=DAMAGE, unsafe=st.booleans())
+def test_random_sets_never_get_worse(uv_env: Env, state: dict[str, str], damaged: set[str], unsafe: bool) -> None:
+    """Any mixture of absent, moved and damaged packages: violated pins never grow, undo restores exactly."""
+    env = uv_env
+    absent = [name for name, version in state.items() if version == "absent"]
+    moved = [f"{name}=={version}" for name, version in state.items() if version not in ("right", "absent")]
+    if absent:
+        env.uv("uninstall", *absent)
+    if moved:
+        env.install("--no-deps", *moved)
+    for path in damaged:
+        if env.file(path).exists():
+            env.file(path).write_bytes(env.file(path).read_bytes()[:20])
+    before, violations = env.versions(), violated(env.report().facts)
+    done = len(journal.read(state_folder(env.environ)))
+    try:
+        status = env.repair("--yes", "--installer", "uv", *(["--unsafe"] if unsafe else []))
+    except FixError:
+        status = 1
+    after = env.report()
+    assert violated(after.facts) <= violations, state
+    assert (status == 0) == (after.exit_status == 0), state
+    entries = journal.read(state_folder(env.environ))
+    if len(entries) > done and entries[-1].end in ("verified", "kept"):
+        taken = undo(env)
+        assert (taken.returncode, taken.stderr) == (0, ""), state
+    assert env.versions() == before, state
+    env.install("--reinstall", *WHOLE)
+    env.uv("uninstall", "sglang-kernel", "nvidia-cudnn-cu13")
+    env.install("--reinstall", *WHOLE)
