@@ -1,0 +1,426 @@
+"""The plan of an installation: what to install in which order for a release, a CUDA and a Python, and why not at all.
+
+Pure: a request and knowledge in, steps out. Pins come from the release's own requirements, what stands beside SGLang
+from ``knowledge/data/companions.json``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sgldoctor.knowledge import drivers, releases
+from sgldoctor.knowledge.releases import Release, compare, load
+
+COMPANIONS = ("deepep", "nixl", "mooncake", "vllm")
+
+
+class Wish(NamedTuple):
+    """What is to be planned; ``""`` where it is not known or not given.
+
+    ``cuda`` is a major or a release (``12``, ``12.9``, ``cu129``), ``python`` as ``3.12``, ``capability`` as ``9.0``;
+    the driver, ``glibc`` and ``machine`` are those of the place where it will run.
+    """
+
+    sglang: str
+    cuda: str = ""
+    python: str = ""
+    companions: tuple[str, ...] = ()
+    driver: str = ""
+    glibc: str = ""
+    machine: str = "x86_64"
+    capability: str = ""
+
+
+class Step(NamedTuple):
+    """One step: its ``commands`` in order, what it would otherwise ``moves``, and ``why`` it stands here."""
+
+    title: str
+    commands: tuple[str, ...]
+    why: str = ""
+    moves: str = ""
+
+
+class Plan(NamedTuple):
+    """A plan, or the reasons why there is none.
+
+    ``requirements`` are what the one resolving install asks for, ``pins`` all exact versions that must hold after it
+    (``name==version``), ``notes`` what cannot be proven.
+    """
+
+    wish: Wish
+    cuda: str
+    steps: tuple[Step, ...]
+    refused: tuple[str, ...]
+    requirements: tuple[str, ...]
+    pins: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def plan(wish: Wish) -> Plan:
+    """The plan for a release that is known (``releases.known``)."""
+    found = releases.release(wish.sglang)
+    if found is None:
+        return Plan(wish, "", (), (f"SGLang {wish.sglang} is not a release that is known",), (), (), ())
+    cuda = lane(found)
+    python = wish.python or _python(found)
+    wish = wish._replace(python=python)
+    other, refused = _other_lane(found, cuda, wish.cuda)
+    refused += impossible(found, other or cuda, wish)
+    requirements = (_itself(found), *_early(found, wish))
+    pins = tuple(pinned(found, wish, other))
+    if refused:
+        return Plan(wish, other or cuda, (), tuple(refused), requirements, pins, ())
+    steps = [_prepare(wish), _venv(python), _install(found, requirements, other)]
+    steps += _lane_steps(found, pins, other)
+    steps += _multimodal(found)
+    notes: list[str] = []
+    for name in COMPANIONS:
+        if name in wish.companions:
+            added, said = _COMPANION[name](found, other or cuda, wish)
+            steps += added
+            notes += said
+    if other:
+        notes.append(
+            "the CUDA 12 builds are on the indexes of PyTorch and of SGLang, not on the package index: --resolve "
+            f"cannot prove them, and {found.version} itself asks for CUDA 13 packages, which stay installed beside them"
+        )
+    steps.append(_verify())
+    return Plan(wish, other or cuda, tuple(steps), (), requirements, pins, tuple(notes))
+
+
+def lane(found: Release) -> str:
+    """The CUDA release of the torch that a release pins on the default index, such as ``12.8``; ``""`` if not known."""
+    torch = _exact(found, "torch")
+    for line in releases.companion("torch", torch) or ():
+        match = re.match(r"(?:nvidia-cuda-runtime(?:-cu\d+)?|cuda-toolkit)(?:\[[^\]]*\])?\s*\(?==(\d+\.\d+)", line)
+        if match:
+            return match[1]
+    return ""
+
+
+def _exact(found: Release, name: str) -> str:
+    for line in [*found.pins, *found.extras.get("srt", ())]:
+        match = re.match(rf"{re.escape(name)}(?:\[[^\]]*\])?==([\w.!+]+)", line)
+        if match:
+            return match[1]
+    return ""
+
+
+def _itself(found: Release) -> str:
+    """The requirement of the server: before 0.5.3 that was an extra."""
+    served = _exact(found, "torch") and any(line.startswith("torch==") for line in found.pins)
+    extra = "" if served else "[all]" if "all" in found.extras else "[srt]"
+    return f"sglang{extra}=={found.version}"
+
+
+def _early(found: Release, wish: Wish) -> list[str]:
+    """Requirements that only a pre-release satisfies: named, uv accepts it for them and for nothing else."""
+    return [
+        text for text in _requirements(found, wish) if re.search(r"[=~>]=?\s*\d+(?:\.\d+)*(?:a|b|rc|\.dev)\d", text)
+    ]
+
+
+def _requirements(found: Release, wish: Wish) -> list[str]:
+    """The release's own requirements that hold for this Python and machine, without their markers."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    environment = {
+        "python_version": wish.python, "python_full_version": f"{wish.python}.0", "sys_platform": "linux",
+        "platform_system": "Linux", "platform_machine": wish.machine, "os_name": "posix", "extra": "",
+        "implementation_name": "cpython", "platform_python_implementation": "CPython",
+    }  # fmt: skip
+    out = []
+    for line in [*found.pins, *([] if _itself(found).startswith("sglang==") else found.extras.get("srt", ()))]:
+        try:
+            wanted = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if wanted.marker is None or wanted.marker.evaluate(environment):
+            extras = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
+            out.append(f"{releases.normalise(wanted.name)}{extras}{wanted.specifier}")
+    return out
+
+
+def pinned(found: Release, wish: Wish, other: str = "") -> list[str]:
+    """Every version that the release and its torch pin exactly; without torch's NVIDIA wheels in the ``other`` lane."""
+    lines = [re.sub(r"\[[^\]]*\]", "", text) for text in _requirements(found, wish)]
+    out = [text for text in lines if re.fullmatch(r"[\w.-]+==[\w.!+]+", text)]
+    torch = _exact(found, "torch")
+    for line in () if other else releases.companion("torch", torch) or ():
+        match = re.match(r"(nvidia-[\w-]+|triton)\s*\(?==([\w.]+)", line)
+        if match and wish.machine == "x86_64":
+            out.append(f"{match[1]}=={match[2]}")
+    return sorted(dict.fromkeys(out))
+
+
+def _python(found: Release) -> str:
+    """A Python that the release takes: 3.12, which SGLang's images use, else the nearest."""
+    for version in ("3.12", "3.11", "3.10"):
+        if not _refuses_python(found, version):
+            return version
+    return "3.12"
+
+
+def _refuses_python(found: Release, python: str) -> str:
+    from packaging.specifiers import SpecifierSet
+
+    if not SpecifierSet(found.requires_python).contains(f"{python}.0"):
+        fitting = [v for v in releases.versions() if _takes(v, python)]
+        until = f"; the newest release for it is {fitting[-1]}" if fitting else ""
+        return f"SGLang {found.version} needs Python {found.requires_python}, not {python}{until}"
+    newest = load("companions.json")["wheels"]["newest_python"]
+    if found.wheel != "pure" and compare(python, newest) > 0:
+        last = load("companions.json")["wheels"]["pure_until"]
+        return (
+            f"SGLang {found.version} has wheels up to Python {newest} only and no source distribution, so on {python} "
+            f"an installer silently takes {last} where no version is named"
+        )
+    return ""
+
+
+def _takes(version: str, python: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    found = releases.release(version)
+    return found is not None and SpecifierSet(found.requires_python).contains(f"{python}.0")
+
+
+def _other_lane(found: Release, default: str, asked: str) -> tuple[str, list[str]]:
+    """The lane that is asked for where it is not the default one, or why it cannot be had."""
+    major = _major(asked)
+    if not major or major == _major(default):
+        return "", []
+    if major == "12":
+        last = load("companions.json")["cuda12"]
+        if compare(found.version, last["last"]) <= 0:
+            return "12.9", []
+        newest = [v for v in releases.versions() if compare(v, last["last"]) <= 0][-1]
+        plain = _newest_of("12")
+        only = f"SGLang {found.version} is built for CUDA {default} only"
+        return "", [
+            f"{only}; {newest} is the last with a CUDA 12 lane, {plain} the last whose default packages are for CUDA 12"
+        ]
+    first = next((v for v in releases.versions() if _lane_of(v).startswith(f"{major}.")), "")
+    since = f"; CUDA {major} begins with {first}" if first else f"; no release is built for CUDA {major}"
+    runs = "; a driver for CUDA 13 runs CUDA 12 builds as well, so --cuda can be left out" if first else ""
+    return "", [f"the packages of SGLang {found.version} are built for CUDA {default}{since}{runs}"]
+
+
+def _major(cuda: str) -> str:
+    match = re.fullmatch(r"(?:cu)?(\d\d)(?:\.?\d)?(?:\.\d+)?", cuda)
+    return match[1] if match else ""
+
+
+def _lane_of(version: str) -> str:
+    found = releases.release(version)
+    return lane(found) if found else ""
+
+
+def _newest_of(major: str) -> str:
+    return next((v for v in reversed(releases.versions()) if _lane_of(v).startswith(f"{major}.")), "")
+
+
+def impossible(found: Release, cuda: str, wish: Wish) -> list[str]:
+    """Python, glibc and driver that cannot carry the release."""
+    out = [reason] if (reason := _refuses_python(found, wish.python)) else []
+    wanted = re.match(r"manylinux_(\d+)_(\d+)", found.wheel)
+    have = re.fullmatch(r"(\d+)\.(\d+)", wish.glibc)
+    if wanted and have and (int(have[1]), int(have[2])) < (int(wanted[1]), int(wanted[2])):
+        last = load("companions.json")["wheels"]["pure_until"]
+        out.append(
+            f"glibc {wish.glibc} is older than {wanted[1]}.{wanted[2]}, for which the wheels of SGLang {found.version} "
+            f"are built; {last} is the last release that installs here"
+        )
+    needed = drivers.minimum(cuda) if cuda else ""
+    if needed and drivers.parts(wish.driver) and drivers.parts(wish.driver) < drivers.parts(needed):
+        runs = drivers.newest_major(wish.driver)
+        can = (
+            f"; it runs CUDA {runs}, for which {_newest_of(runs)} is the last release"
+            if runs and _newest_of(runs)
+            else ""
+        )
+        out.append(f"driver {wish.driver} is older than {needed}, which CUDA {cuda} needs{can}")
+    return out
+
+
+def _prepare(wish: Wish) -> Step:
+    entries = list(load("companions.json")["system"])
+    if "mooncake" in wish.companions:
+        entries.append(load("companions.json")["mooncake_system"])
+    names = " ".join(entry["package"] for entry in entries)
+    why = "; ".join(f"{entry['package']}: {entry['for']}" for entry in entries if entry["for"] != "the same")
+    return Step("System packages (as root; Debian and Ubuntu)", (f"apt-get install -y {names}",), why)
+
+
+def _venv(python: str) -> Step:
+    return Step(
+        "An environment of its own",
+        (f'uv venv --python {python} --seed "$VENV"',),
+        "nothing that is installed for something else can move SGLang's packages, nor the other way round",
+    )
+
+
+def _install(found: Release, requirements: Sequence[str], other: str) -> Step:
+    names = " ".join(f'"{text}"' for text in requirements)
+    early = [text for text in requirements[1:] if not other or text]
+    why = "one resolving install of everything at once; nothing is installed before it that it would replace"
+    if early:
+        why += f"; {', '.join(early)} is named because only a pre-release satisfies it, and uv takes none unasked"
+    torch = _exact(found, "torch")
+    moves = f"brings torch {torch} with its own NVIDIA wheels, and {found.kernel or 'the kernel'}" if torch else ""
+    return Step(f"SGLang {found.version}", (f"uv pip install {names}",), why, moves)
+
+
+def _lane_steps(found: Release, pins: Sequence[str], other: str) -> list[Step]:
+    if not other:
+        return []
+    label = load("companions.json")["cuda12"]["label"]
+    torch = [pin for pin in pins if pin.split("==")[0] in ("torch", "torchvision", "torchaudio")]
+    kernel, version = releases.kernel_pin(found.version) or ("", "")
+    names = " ".join(f"{pin}+{label}" for pin in torch)
+    steps = [
+        Step(
+            "torch for CUDA 12",
+            (f"uv pip install {names} torchvision --index-url https://download.pytorch.org/whl/{label}",),
+            "the default index has the CUDA 13 build", "replaces torch and its NVIDIA wheels by those of CUDA 12",
+        )
+    ]  # fmt: skip
+    if kernel:
+        steps.append(
+            Step(
+                "The kernel for CUDA 12",
+                (f"uv pip install --reinstall --no-deps {kernel}=={version}+{label} --index-url https://docs.sglang.ai/whl/{label}/",),
+                "a kernel built for CUDA 13 does not load beside a torch for CUDA 12",
+            )
+        )  # fmt: skip
+    return steps
+
+
+def _multimodal(found: Release) -> list[Step]:
+    check = load("companions.json")["cudnn_check"]
+    since, until = check["present"]
+    if not releases.within(found.version, since, until):
+        return []
+    return [
+        Step(
+            "Only for models that see: a newer cuDNN",
+            (f"uv pip install --no-deps {check['package']}",),
+            f"SGLang {since} to {until} refuses multimodal models with the cuDNN that torch pins; not for text models",
+            "without --no-deps: cuBLAS and NVRTC as well; any later install that reaches torch takes it back",
+        )
+    ]
+
+
+Added = tuple[list[Step], list[str]]
+
+
+def _deepep(found: Release, cuda: str, wish: Wish) -> Added:
+    known = load("companions.json")["deepep"]
+    wheel = next((line for line in found.pins if line.startswith(known["wheel"])), "")
+    if wheel:
+        why = f"{wheel} comes with SGLang {found.version}; nothing to build"
+        return [Step("DeepEP", (f'"$VENV"/bin/python -c "{known["verify"]}"',), why)], []
+    shots = load("docker-pins.json")["snapshots"]
+    commit = next((shot["pins"]["deepep_commit"] for shot in reversed(shots) if "deepep_commit" in shot["pins"]), "")
+    nvshmem = next((pin for pin in pinned(found, wish) if pin.startswith("nvidia-nvshmem")), "")
+    arch = wish.capability or "9.0"
+    steps = [
+        Step(
+            "DeepEP, 1 of 3: gdrcopy (as root; the kernel module on the host, the library in the container)",
+            (
+                f"git clone -b v{known['gdrcopy_version']} {known['gdrcopy']} gdrcopy",
+                "make -C gdrcopy -j prefix=/opt/gdrcopy lib lib_install",
+                "make -C gdrcopy driver && gdrcopy/insmod.sh",
+            ),
+            "NVSHMEM reaches GPU memory from the CPU with it; without it DeepEP works between nodes only by IBGDA",
+        ),
+        Step(
+            "DeepEP, 2 of 3: NVSHMEM",
+            (
+                (f"uv pip install --no-deps {nvshmem}",)
+                if nvshmem
+                else ("uv pip install --no-deps nvidia-nvshmem-cu12",)
+            ),
+            "torch's own wheel is the one to build against" if nvshmem else "this torch brings none",
+            "nothing: it is the version that torch pins" if nvshmem else "",
+        ),
+        Step(
+            "DeepEP, 3 of 3: DeepEP itself, after torch has its final version",
+            (
+                f"git clone {known['repository']} DeepEP",
+                *((f"git -C DeepEP checkout {commit}",) if commit else ()),
+                'export NVSHMEM_DIR="$("$VENV"/bin/python -c "import nvidia.nvshmem as n; print(n.__path__[0])")"',
+                f'TORCH_CUDA_ARCH_LIST="{arch}" uv pip install --no-build-isolation --no-deps ./DeepEP',
+                f'"$VENV"/bin/python -c "{known["verify"]}"',
+            ),
+            f"compiled against the installed torch for compute capability {arch}; needs the CUDA {cuda} toolkit (nvcc)",
+            known["moves"],
+        ),
+    ]
+    notes = ["the DeepEP chain is compiled from source and was not run for this plan"]
+    return steps, notes + (
+        []
+        if wish.capability
+        else ["DeepEP is built for compute capability 9.0; name another with --compute-capability"]
+    )
+
+
+def _nixl(_found: Release, cuda: str, _wish: Wish) -> Added:
+    known = next((entry for entry in load("companions.json")["nixl"] if entry["cuda"] == _major(cuda)), None)
+    if known is None:
+        return [], [f"no NIXL is known for CUDA {cuda}"]
+    command = f"uv pip install --no-deps {' '.join(known['packages'])}"
+    check = f'"$VENV"/bin/python -c "{known["verify"]}"'
+    return [Step("NIXL", (command, check), "--disaggregation-transfer-backend nixl", known["moves"])], []
+
+
+def _mooncake(found: Release, cuda: str, _wish: Wish) -> Added:
+    known = next((entry for entry in load("companions.json")["mooncake"] if entry["cuda"] == _major(cuda)), None)
+    if known is None:
+        return [], [f"no Mooncake is known for CUDA {cuda}"]
+    version = _image_version(found.version, known.get("image", ""))
+    wanted = f"{known['package']}=={version}" if version else f'"{known["package"]}>={known.get("least", "0")}"'
+    check = f'"$VENV"/bin/python -c "{known["verify"]}"'
+    return [Step("Mooncake", (f"uv pip install --no-deps {wanted}", check),
+                 "--disaggregation-transfer-backend mooncake (the default)", known["moves"])], []  # fmt: skip
+
+
+def _image_version(version: str, package: str) -> str:
+    """What SGLang's image of that time, or the nearest one, installs; ``""`` where none is known."""
+    best = ""
+    for era, pinned_version in releases.image_pins(package) if package else ():
+        since = era.split(" ")[0]
+        if not best or compare(version, since) >= 0:
+            best = pinned_version
+    return best
+
+
+def _vllm(found: Release, _cuda: str, wish: Wish) -> Added:
+    step = Step(
+        "vLLM, in a second environment",
+        (f'uv venv --python {wish.python} "$VENV-vllm"', 'VIRTUAL_ENV="$VENV-vllm" uv pip install vllm'),
+        "both pin torch, flashinfer, xgrammar and more, each its own versions",
+    )
+    measured = [entry for entry in load("companions.json")["vllm"] if entry["sglang"] == found.version]
+    notes = [
+        f"vLLM {entry['vllm']} in one environment with SGLang {found.version} would move: {'; '.join(entry['moves'])}"
+        for entry in measured
+    ]
+    return [step], notes or [f"what vLLM would move beside SGLang {found.version} in one environment was not measured"]
+
+
+_COMPANION = {"deepep": _deepep, "nixl": _nixl, "mooncake": _mooncake, "vllm": _vllm}
+
+
+def _verify() -> Step:
+    return Step(
+        "Proof",
+        (
+            "uv pip check",
+            '"$VENV"/bin/python -c "import torch, sgl_kernel, sglang; print(torch.__version__, sglang.__version__)"',
+            'sgldoctor check --python "$VENV"/bin/python',
+        ),
+        "uv pip check sees requirements, the import needs a GPU, sgldoctor check sees files and libraries as well",
+    )
