@@ -6,7 +6,6 @@ With ``--format json`` one object is written: ``{"schema": "sgldoctor.plan/1", "
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sgldoctor.cli import common
 from sgldoctor.cli.launch import capability
+from sgldoctor.cli.options import Namespace, refusal
 from sgldoctor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,17 +31,16 @@ Without --sglang the newest release that is known. Driver and glibc are those of
 --glibc name others; --elsewhere looks at neither. Nothing is installed. Exit status: 0 a plan, 1 impossible or not
 resolvable.
 """
-FORMATS = ("text", "shell", "constraints", "json")
+FORMATS = ("human", "text", "shell", "constraints", "json")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     made = common.parser("plan", "Plan the installation of a release of SGLang.", EPILOG, FORMATS)
-    made.set_defaults(format="text")
     made.add_argument("--sglang", metavar="V", default="", help="the release (default: the newest known)")
     made.add_argument("--cuda", metavar="V", type=_cuda, help="CUDA that it has to be: 12, 13.0, cu129")
     made.add_argument("--python", metavar="V", type=_python, help="Python, such as 3.12")
-    made.add_argument("--with", metavar="NAMES", dest="companions", default="", help="of deepep,nixl,mooncake,vllm")
+    made.add_argument("--with", metavar="NAMES", default="", help="of deepep,nixl,mooncake,vllm")
     made.add_argument("--compute-capability", metavar="X.Y", type=capability, help="GPU to build for")
     made.add_argument("--driver", metavar="V", type=_dotted, help="NVIDIA driver of the target machine")
     made.add_argument("--glibc", metavar="V", type=_dotted, help="glibc of the target machine")
@@ -69,7 +68,7 @@ def main(arguments: list[str]) -> int:
     return 0 if resolved is None or resolved.ok else 1
 
 
-def _wish(args: argparse.Namespace) -> Wish:
+def _wish(args: Namespace) -> Wish:
     from sgldoctor.derive.plan import COMPANIONS, Wish
     from sgldoctor.knowledge import releases
 
@@ -77,7 +76,7 @@ def _wish(args: argparse.Namespace) -> Wish:
     if not releases.known(asked):
         near = ", ".join(releases.versions()[-4:])
         raise UsageError(f"--sglang {asked}: no release that is known; the newest are {near}")
-    names = tuple(dict.fromkeys(name.strip() for name in args.companions.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(name.strip() for name in getattr(args, "with").split(",") if name.strip()))
     strange = [name for name in names if name not in COMPANIONS]
     if strange:
         raise UsageError(f"--with {','.join(strange)}: there are {', '.join(COMPANIONS)}")
@@ -107,19 +106,19 @@ def here(driver: str, glibc: str, chosen: str) -> tuple[str, str, str]:
 
 def _cuda(text: str) -> str:
     if not re.fullmatch(r"(?:cu)?1[1-9](?:\.?\d)?(?:\.\d+)?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no CUDA release, such as 12, 13.0 or cu129")
+        raise refusal(f"{text!r} is no CUDA release, such as 12, 13.0 or cu129")
     return text
 
 
 def _python(text: str) -> str:
     if not re.fullmatch(r"3\.\d{1,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no Python version, such as 3.12")
+        raise refusal(f"{text!r} is no Python version, such as 3.12")
     return text
 
 
 def _dotted(text: str) -> str:
     if not re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){1,2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no version, such as 580.65.06 or 2.35")
+        raise refusal(f"{text!r} is no version, such as 580.65.06 or 2.35")
     return text
 
 

@@ -7,12 +7,12 @@ last three are lists of ``{"kind", "name", "before", "after", "note"}``.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -47,16 +47,16 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
     made = common.parser("upgrade", "What breaks and what changes from one release of SGLang to another.", EPILOG)
     made.usage = "sgldoctor upgrade --to V [OPTION...] [-- [NAME=VALUE...] COMMAND...]"
-    made.add_argument("--to", metavar="V", required=True, help="the release to go to")
-    made.add_argument(
-        "--from", metavar="V", dest="old", default="", help="the release now (default: the one installed)"
-    )
+    made.add_argument("--to", metavar="V", default="", help="the release to go to")
+    made.add_argument("--from", metavar="V", default="", help="the release now (default: the one installed)")
     made.add_argument("--launch", metavar="CMD", default="", help="the launch line that has to work afterwards")
     made.add_argument("--gpu-memory", metavar="GIB", type=_gibibytes, help="memory of each GPU, for its defaults")
     common.environment(made)
     at = arguments.index("--") if "--" in arguments else len(arguments)
     args = made.parse_args(arguments[:at])
     words = arguments[at + 1 :]
+    if not args.to:
+        raise UsageError("--to is required: the release to go to")
     if words and args.launch:
         raise UsageError("give the launch line after '--' or with --launch, not both")
     line = args.launch or _quoted(words)
@@ -64,7 +64,10 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.derive.plan import Wish, impossible, lane
     from sgldoctor.knowledge import releases
 
-    old, new = _known(common.release(args.old) or _installed(args), "--from"), _known(common.release(args.to), "--to")
+    old, new = (
+        _known(common.release(getattr(args, "from")) or _installed(args), "--from"),
+        _known(common.release(args.to), "--to"),
+    )
     before, after = releases.release(old), releases.release(new)
     if before is None or after is None:
         raise UsageError("both releases have to be known")
@@ -116,7 +119,7 @@ def _known(version: str, option: str) -> str:
     return version
 
 
-def _installed(args: argparse.Namespace) -> str:
+def _installed(args: Namespace) -> str:
     from sgldoctor.derive.pins import derive
     from sgldoctor.probe.packages import packages
 
@@ -128,9 +131,9 @@ def _installed(args: argparse.Namespace) -> str:
     return str(found).partition("+")[0]
 
 
-def _own_python(args: argparse.Namespace) -> str:
+def _own_python(args: Namespace) -> str:
     """The Python of the environment, where one is named or no release is given to leave from."""
-    if args.old and not (args.python or args.venv or args.root):
+    if getattr(args, "from") and not (args.python or args.venv or args.root):
         return ""
     from sgldoctor.probe.packages import packages
 
@@ -138,9 +141,9 @@ def _own_python(args: argparse.Namespace) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def _wish(wish: Any, args: argparse.Namespace) -> Any:
+def _wish(wish: Any, args: Namespace) -> Any:
     """Driver and glibc of this machine, unless the upgrade is a question about releases alone."""
-    if args.old and not (args.python or args.venv or args.root):
+    if getattr(args, "from") and not (args.python or args.venv or args.root):
         return wish._replace(python=wish.python or "3.12")
     from sgldoctor.cli.plan import here
 
@@ -148,7 +151,7 @@ def _wish(wish: Any, args: argparse.Namespace) -> Any:
     return wish._replace(driver=driver, glibc=glibc, python=wish.python or "3.12")
 
 
-def _judged(line: str, old: str, new: str, args: argparse.Namespace) -> tuple[Judged, Facts]:
+def _judged(line: str, old: str, new: str, args: Namespace) -> tuple[Judged, Facts]:
     from sgldoctor.cli.rewrite import wanted
     from sgldoctor.fix.launchline import rewritten
     from sgldoctor.launch.command import parse
@@ -186,7 +189,7 @@ def _said(finding: Any) -> str:
     return "; ".join(dict.fromkeys(notes)) or str(finding.title)
 
 
-def _sizes(facts: Facts | None, args: argparse.Namespace) -> tuple[float, int, set[str]]:
+def _sizes(facts: Facts | None, args: Namespace) -> tuple[float, int, set[str]]:
     """Memory of a GPU, tensor-parallel size, and the flags that the line gives."""
     if facts is None:
         return 0.0, 1, set()
@@ -200,9 +203,7 @@ def _sizes(facts: Facts | None, args: argparse.Namespace) -> tuple[float, int, s
 Parts = tuple[list["Change"], list["Change"], list["Change"]]
 
 
-def _layout(
-    old: str, new: str, refused: list[str], judged: Judged | None, parts: Parts, args: argparse.Namespace
-) -> list[Line]:
+def _layout(old: str, new: str, refused: list[str], judged: Judged | None, parts: Parts, args: Namespace) -> list[Line]:
     from sgldoctor.report.human import paragraph, safe
 
     width = common.width(args)
