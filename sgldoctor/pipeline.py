@@ -22,6 +22,9 @@ from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import literals, select, witnesses
 from sgldoctor.typed import Any, BinaryIO, NamedTuple
 
+UPSTREAM = "sglang-bug"
+"""The cause of which the release is the first thing to know."""
+
 
 class Options(NamedTuple):
     """What the user chose that changes the verdict: rule folders, silenced rules, warnings that count."""
@@ -140,6 +143,8 @@ def conclude(
     if failures:
         findings = rank([_aside(finding) for finding in findings])
     kept, ignored = _silence(findings, options.ignore)
+    if failures or any(finding.role == "cause" and finding.rule.cause == UPSTREAM for finding in kept):
+        telling.releases(facts, events)
     if any(recipe.when for finding in kept for recipe in finding.rule.fixes):
         telling.releases(facts, events)
     fixes = _fixes(kept, facts)

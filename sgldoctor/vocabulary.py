@@ -566,7 +566,14 @@ FACTS: dict[str, dict[str, str]] = {
         "rank": "rank or empty",
         "since": "releases that print it, if known",
     },
-    "log.releases": {"first": "oldest release that fits", "last": "newest", "because": "what fits"},
+    "log.releases": {
+        "first": "oldest release that fits",
+        "last": "newest",
+        "among": "all that fit",
+        "range": "the same in words",
+        "because": "what fits",
+        "by": "lines (of source files) or texts",
+    },
     "log.versions": {
         "name": "component named in a message, such as nccl",
         "version": "its version",

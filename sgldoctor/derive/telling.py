@@ -23,19 +23,60 @@ def warned_variables(facts: Facts, events: Sequence[Event]) -> None:
 
 
 def releases(facts: Facts, events: Sequence[Event]) -> None:
-    """Add ``log.releases``, the releases that print all these texts, where the log names none. Costs about 60 ms."""
+    """Add ``log.releases``, the releases that fit what the log shows, where it names none. Costs about 100 ms.
+
+    Source lines of tracebacks pin the release (``by`` is ``lines``). Where there are too few, or the code is that of a
+    checkout between two releases, the texts that SGLang printed and the flags it was given give a range (``texts``).
+    """
     if not events or facts.known("sglang") or facts.known("log.releases"):
         return
+    row = _by_lines(events) or _by_texts(facts, events)
+    if row:
+        row["range"] = _range(str(row["first"]), str(row["last"]))
+    facts.put("log.releases", [row] if row else [], "derived")
+
+
+def _range(first: str, last: str) -> str:
+    """The releases in words; what the oldest known release has may be older, what the newest has may stay."""
+    from sgldoctor.knowledge.releases import versions
+
+    if first == last:
+        return first
+    if last == versions()[-1]:
+        return f"{first} or later"
+    return f"{last} or older" if first == versions()[0] else f"{first} to {last}"
+
+
+def _by_lines(events: Sequence[Event]) -> Row | None:
+    from sgldoctor.knowledge import sources
+
+    places = (place for event in events for frame in event.frames if (place := sources.place(frame)))
+    among, compared = sources.fitting(places)
+    if not among:
+        return None
+    files = list(dict.fromkeys(place.file for place in compared))
+    because = f"{len(compared)} source lines of {', '.join(files[:3])}{' and others' if len(files) > 3 else ''}"
+    return {"first": among[0], "last": among[-1], "among": among, "because": [because], "by": "lines"}
+
+
+def _by_texts(facts: Facts, events: Sequence[Event]) -> Row | None:
     from sgldoctor.knowledge import messages
 
     texts = [event.text for event in events if event.kind in ("exception", "error", "warning")][:COMPARED]
-    found = messages.fitting(texts)
-    rows: list[Row] = []
-    if found is not None:
-        first, last, because = found
-        names = messages.releases()
-        rows.append({"first": names[first], "last": names[last], "because": because[:3]})
-    facts.put("log.releases", rows, "derived")
+    found, because = messages.fitting(texts)
+    among = list(found)
+    # What the command line refused tells nothing, and then the rest of the line was not used either.
+    if among and facts.rows("launch.option") and not any(event.kind == "usage" for event in events):
+        from sgldoctor.knowledge import flags
+
+        for flag in dict.fromkeys(str(row["flag"]) for row in facts.rows("launch.option") if row.get("flag")):
+            those = [release for release in among if flags.declared(flag, release)]
+            if those and len(those) < len(among):
+                among = those
+                because.append(flag)
+    if not because or len(among) >= len(messages.releases()) - 1:
+        return None
+    return {"first": among[0], "last": among[-1], "among": among, "because": because[:3], "by": "texts"}
 
 
 def origins(facts: Facts, events: Sequence[Event]) -> bool:

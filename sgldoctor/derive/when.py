@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sgldoctor.facts import Facts
 
 
 def holds(when: dict[str, str], facts: Facts) -> bool | None:
-    """True or False where the release of SGLang is known (or all that fit agree), None where it is not."""
-    wanted = when.get("sglang")
-    if not wanted:
-        return True
+    """True or False where the release of SGLang is known (or all that fit agree), None where it is not.
+
+    ``sglang`` is a version specifier, ``defect`` the name of a known defect, which must stand in the release.
+    """
+    answers = []
+    if when.get("sglang"):
+        answers.append(_holds(lambda version: _within(version, when["sglang"]), facts))
+    if when.get("defect"):
+        from sgldoctor.knowledge.defects import stands
+
+        answers.append(_holds(lambda version: stands(when["defect"], version), facts))
+    if False in answers:
+        return False
+    return None if None in answers else True
+
+
+def _holds(test: Callable[[str], bool | None], facts: Facts) -> bool | None:
     version = facts.value("sglang", "version")
     if version:
-        return _within(str(version), wanted)
-    first, last = facts.value("log.releases", "first"), facts.value("log.releases", "last")
-    if first and last:
-        ends = {_within(str(first), wanted), _within(str(last), wanted)}
-        # Both ends outside may still enclose the range; only an agreement on "inside" is certain then.
-        return True if ends == {True} else None
-    return None
+        return test(str(version))
+    fitting = facts.value("log.releases", "among")
+    if not fitting:
+        return None
+    answers = {test(str(release)) for release in fitting}
+    if answers == {True}:
+        return True
+    # Texts are copied from release to release and say only "not before"; source lines are those of one build.
+    return False if answers == {False} and facts.value("log.releases", "by") == "lines" else None
 
 
 def _within(version: str, wanted: str) -> bool | None:

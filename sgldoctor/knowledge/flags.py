@@ -210,6 +210,11 @@ def spans(name: str) -> list[tuple[str, str]]:
     return _runs([release for release in known if _spelled(name, release)], known)
 
 
+def declared(flag: str, release: str) -> bool:
+    """Whether ``release`` has the canonical flag, under whatever spelling; False for a release that is not known."""
+    return release in _order() and bool(_entry(flag, release))
+
+
 def allowing(flag: str, value: str) -> list[tuple[str, str]]:
     """The ranges of releases in which ``flag`` lists ``value`` among its choices or lists none."""
     known = _data()["releases"]

@@ -15,6 +15,8 @@ from sgldoctor.knowledge.files import read_bytes
 from sgldoctor.typed import Any, NamedTuple
 
 HOLE = "{…}"
+PYTHON = ("object has no attribute", "got an unexpected keyword argument", "list index out of range")
+"""What Python itself says: SGLang raises these as well, but their place and release tell nothing."""
 TELLING = 20
 """A match of fewer literal characters may be a coincidence: "not supported" stands in many programs."""
 
@@ -80,7 +82,13 @@ def matching(text: str) -> list[Message]:
             index += 1
     rows = [json.loads(lines[index]) for index in sorted(likely)]
     found = [_message(row) for row in rows if row[0] in text]
-    fitting = [message for message in found if message.literal >= TELLING and _in_order(message, text)]
+    fitting = [
+        message
+        for message in found
+        if message.literal >= TELLING
+        and _in_order(message, text)
+        and not any(words in message.text and message.literal < len(words) + TELLING // 2 for words in PYTHON)
+    ]
     return sorted(fitting, key=lambda message: -message.literal)
 
 
@@ -101,11 +109,11 @@ def _in_order(message: Message, text: str) -> bool:
     return True
 
 
-def fitting(texts: Iterable[str]) -> tuple[int, int, list[str]] | None:
-    """The first and last release (as indices) that hold every text that SGLang is known to print, and those texts.
+def fitting(texts: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The releases that hold every text that SGLang is known to print, and the texts that ruled others out.
 
-    None where no text is known or none of the releases holds them all (several releases in one log). The same words in
-    several functions count as one text: any of them may have printed it.
+    No release where none holds them all (several releases in one log). The same words in several functions count as one
+    text: any of them may have printed it.
     """
     possible = set(range(len(releases())))
     because: list[str] = []
@@ -118,6 +126,4 @@ def fitting(texts: Iterable[str]) -> tuple[int, int, list[str]] | None:
         if fit != possible:
             because.append(messages[0].text)
         possible = fit
-    if not possible or not because:
-        return None
-    return min(possible), max(possible), because
+    return [releases()[index] for index in sorted(possible)], because

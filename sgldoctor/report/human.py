@@ -131,6 +131,9 @@ def _examined(report: Report) -> str:
             parts.append(safe(f"{name} {version}" + (f" (CUDA {cuda})" if cuda else "")))
             if facts.source(name) == "launch":
                 parts[-1] += f" ({facts.value(name, 'inferred')})"
+    if not facts.value("sglang", "version") and facts.value("log.releases", "range"):
+        by = "source lines in its tracebacks" if facts.value("log.releases", "by") == "lines" else "its messages"
+        parts.append(safe(f"sglang {facts.value('log.releases', 'range')} (by {by})"))
     if facts.source("gpus") == "launch":
         return ", ".join([*parts, safe(_given_gpus(facts.rows("gpus")))])
     names = [str(row["name"]) for row in facts.rows("gpus") if row.get("name")]
@@ -158,6 +161,7 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
     if verbosity >= 0:
         lines += _evidence(finding, width, verbosity)
         lines += paragraph("why", safe(finding.rule.about), width)
+        lines += paragraph("stands in", safe(_standing(finding)), width) if finding.rule.when else []
     fixes = report.fixes.get(key(finding), ())
     for fix in fixes:
         lines += _fix(fix, width)
@@ -166,6 +170,14 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
     if verbosity > 0 or not fixes:
         lines += [line for entry in finding.rule.references for line in paragraph("see", entry, width)]
     return lines
+
+
+def _standing(finding: Finding) -> str:
+    """The releases in which a rule holds, in words."""
+    if "releases" not in finding.params:
+        return f"SGLang {finding.rule.when.get('sglang', '')}"
+    cured = finding.params.get("cured")
+    return f"{finding.params['releases']}" + (f"; cured in {cured}" if cured else "; no release known here cures it")
 
 
 def _evidence(finding: Finding, width: int, verbosity: int) -> list[Line]:

@@ -8,10 +8,12 @@ import sys
 
 from sgldoctor.errors import RuleError
 from sgldoctor.facts import Facts
+from sgldoctor.knowledge import defects
 from sgldoctor.knowledge.causes import causes
 from sgldoctor.rules import template
 from sgldoctor.rules.load import parse_folder
 from sgldoctor.rules.schema import FactMatch, Rule, build
+from sgldoctor.rules.select import standing
 from sgldoctor.typed import Any
 from sgldoctor.vocabulary import FACTS
 
@@ -79,10 +81,13 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
         problems += _lint_fact(fact)
     for fact in rule.facts:
         names |= set(FACTS.get(fact.each, {}))
+    names |= set(standing(rule.when))
     texts = [rule.title, rule.subject]
     for recipe in rule.fixes:
         texts += [recipe.title, recipe.note]
         problems += _lint_when(recipe.when)
+        if "defect" in recipe.when:
+            problems.append(f"fix {recipe.title!r} names a defect in 'when'; that is for rules")
         if recipe.safety != "manual" and not recipe.actions:
             problems.append(f"fix {recipe.title!r} is {recipe.safety} but has no action")
         for action in recipe.actions:
@@ -115,8 +120,12 @@ def _placeholder(name: str, names: set[str]) -> bool:
 def _lint_when(when: dict[str, str]) -> list[str]:
     problems = []
     for key, value in when.items():
-        if key != "sglang" or not isinstance(value, str):
-            problems.append(f"'when' knows only sglang = \"<range>\"; not {key!r}")
+        if key not in ("sglang", "defect") or not isinstance(value, str):
+            problems.append(f'\'when\' knows only sglang = "<range>" and defect = "<name>"; not {key!r}')
+            continue
+        if key == "defect":
+            if value not in defects.names():
+                problems.append(f"'when' names the defect {value!r}, which scripts/defects.toml does not know")
             continue
         from packaging.specifiers import InvalidSpecifier, SpecifierSet
 

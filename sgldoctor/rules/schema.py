@@ -38,6 +38,7 @@ class LogMatch(NamedTuple):
         pattern: regular expression whose named groups become parameters; the anchor alone where empty.
         kinds: event kinds in which the text counts.
         place: literals of which one must occur in the file or function of a frame; none for anywhere.
+        inner: the same for the innermost frame alone, ``__getattr__`` of a base class apart.
         type: exception type or glob, ``""`` for any.
         unless: regular expression that must not be found in the event.
         also: literals that must each occur somewhere in the log (of the same event kinds or not).
@@ -47,6 +48,7 @@ class LogMatch(NamedTuple):
     pattern: str
     kinds: tuple[str, ...]
     place: tuple[str, ...]
+    inner: tuple[str, ...]
     type: str
     unless: str
     also: tuple[str, ...]
@@ -85,7 +87,8 @@ class Rule(NamedTuple):
         confidence: how sure the rule is.
         subject: template of the thing at fault.
         explains: slugs of rules, or keys of causes, that are only symptoms where this one is found.
-        when: ``sglang`` to a version specifier: the releases in which the rule holds. Unknown release: it holds.
+        when: ``sglang`` to a version specifier, or ``defect`` to the name of a known defect: the releases in which the
+            rule holds. Unknown release: it holds.
         needs: facts that must select something as well.
         about: why it happens, for somebody who has never seen it.
         path: the file, for messages.
@@ -233,7 +236,7 @@ class _Checker:
 
     def logs(self, data: dict[str, Any]) -> list[LogMatch]:
         """One match for each anchor: a list of them says that any of these texts will do."""
-        self.keys(data, {"anchor", "pattern", "in", "place", "type", "unless", "also"}, "[[log]]")
+        self.keys(data, {"anchor", "pattern", "in", "place", "inner", "type", "unless", "also"}, "[[log]]")
         kinds = self.texts(data, "in") or DEFAULT_KINDS
         if kinds == ("any",):
             kinds = KINDS
@@ -251,6 +254,7 @@ class _Checker:
             pattern=self.text(data, "pattern", ""),
             kinds=kinds,
             place=self.texts(data, "place"),
+            inner=self.texts(data, "inner"),
             type=self.text(data, "type", ""),
             unless=self.text(data, "unless", ""),
             also=self.texts(data, "also"),

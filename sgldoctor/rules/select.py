@@ -58,22 +58,36 @@ def select(
         rule = base[number]
         if not all(_rows(facts, need) for need in rule.needs):
             continue
-        # Asked last: to know the release may cost a look through all that SGLang ever printed.
-        if rule.when and holds(rule.when) is False:
-            continue
         told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
+        matched: list[tuple[Event, dict[str, Any]]] = []
         for match in rule.logs if number in candidates else ():
             for event, params in _match_events(match, log, rule, facts):
                 # One event is one finding of a rule: the first pattern that names something tells what.
                 if event.order in told and (told[event.order] or not params):
                     continue
                 told[event.order] = bool(params)
-                _add(findings, rule, params, facts, _event_evidence(event), event=event)
-        for fact_match in rule.facts:
-            for row in _rows(facts, fact_match):
-                params = {key: value for key, value in row.items() if value is not None and key != "text"}
-                _add(findings, rule, params, facts, None, row=row, fact=fact_match.each)
+                matched.append((event, params))
+        rows = [(row, fact_match.each) for fact_match in rule.facts for row in _rows(facts, fact_match)]
+        # Asked last: to know the release may cost a look through all that SGLang ever printed.
+        if not (matched or rows) or (rule.when and holds(rule.when) is False):
+            continue
+        known = standing(rule.when)
+        for event, params in matched:
+            _add(findings, rule, {**known, **params}, facts, _event_evidence(event), event=event)
+        for row, fact in rows:
+            params = {key: value for key, value in row.items() if value is not None and key != "text"}
+            _add(findings, rule, {**known, **params}, facts, None, row=row, fact=fact)
     return _absorbed(findings, facts)
+
+
+def standing(when: dict[str, str]) -> dict[str, str]:
+    """Parameters of a rule about a known defect: ``releases`` that have it, and ``cured``, the one that does not."""
+    if "defect" not in when:
+        return {}
+    from sgldoctor.knowledge.defects import defect
+
+    found = defect(when["defect"])
+    return {"releases": found.range} | ({"cured": found.cured} if found.cured else {})
 
 
 def literals(rules: Iterable[Rule]) -> list[bytes]:
@@ -149,6 +163,8 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             continue
         if match.place and not _placed(match.place, event):
             continue
+        if match.inner and not any(text in _innermost(event) for text in match.inner):
+            continue
         try:
             # compiled at the first event that comes so far; re remembers what it compiled
             found = search(re.compile(match.pattern), event.text) if match.pattern else None
@@ -163,6 +179,14 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
 def _placed(places: Sequence[str], event: Event) -> bool:
     """Whether a frame of the event lies in one of the places."""
     return any(place in f"{frame.file}:{frame.function}" for frame in event.frames for place in places)
+
+
+def _innermost(event: Event) -> str:
+    """File and function that raised; a class that looks for its attribute in vain is asked by the frame outside it."""
+    for frame in reversed(event.frames):
+        if frame.function != "__getattr__":
+            return f"{frame.file}:{frame.function}"
+    return ""
 
 
 def _rows(facts: Facts, match: FactMatch) -> list[Row]:

@@ -9,8 +9,8 @@ from sgldoctor.knowledge.messages import fitting, matching, releases
 
 
 def names(texts: list[str]) -> tuple[str, str] | None:
-    found = fitting(texts)
-    return (releases()[found[0]], releases()[found[1]]) if found else None
+    among, because = fitting(texts)
+    return (among[0], among[-1]) if because and among else None
 
 
 def test_a_text_with_its_holes_filled_is_found() -> None:
