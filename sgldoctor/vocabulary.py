@@ -219,6 +219,11 @@ FACTS: dict[str, dict[str, str]] = {
         "mig": "True where MIG is on",
         "persistence": "True where persistence mode is on",
         "fabric": "NVSwitch fabric: completed, in progress, not started, or empty where there is none",
+        "pci": "PCI address, 0000:1b:00.0",
+        "numa": "NUMA node, None if not known",
+        "nvlinks": "NVLinks that are up, None if not known",
+        "nvswitch": "True where its NVLinks lead to an NVSwitch",
+        "vbios": "version of its VBIOS, or empty",
     },
     "gpu.processes": {"index": "GPU", "pid": "process", "name": "its command", "memory_mib": "MiB, None if hidden"},
     "gpu.busy": {
@@ -228,7 +233,13 @@ FACTS: dict[str, dict[str, str]] = {
         "percent": "used percent",
         "holders": "who holds it",
     },
-    "gpu.links": {"first": "GPU", "second": "another GPU", "p2p": "True where the one can read the other's memory"},
+    "gpu.links": {
+        "first": "GPU",
+        "second": "another GPU",
+        "p2p": "True where the one can read the other's memory",
+        "nvlinks": "NVLinks between the two, 0 where they go through a switch or PCIe",
+        "path": "nearest common part of the PCI tree: PIX, PXB, PHB, NODE, SYS, as nvidia-smi topo -m has it, or empty",
+    },
     "host.events": {
         "kind": "xid (NVIDIA driver) or oom (the kernel killed a process)",
         "code": "Xid number, None for oom",
@@ -289,6 +300,9 @@ FACTS: dict[str, dict[str, str]] = {
         "link_layer": "InfiniBand or Ethernet",
         "rate": "400 Gb/sec",
         "exposed": "True where its /dev/infiniband/uverbsN is there (a container may lack it)",
+        "numa": "NUMA node, None if not known",
+        "firmware": "version of its firmware, or empty",
+        "board": "its board (PSID), or empty",
     },
     "rdma.registration": {
         "peermem": "loaded, available, absent, unknown",
@@ -318,6 +332,7 @@ FACTS: dict[str, dict[str, str]] = {
         "gcc": "path or empty",
         "root": "True where the doctor runs as root",
     },
+    "clock": {"synchronized": "True where the kernel's clock is disciplined (NTP, PTP)"},
     "toolkit": {
         "home": "CUDA_HOME, or where a toolkit was found",
         "exists": "whether that folder exists",
@@ -326,7 +341,14 @@ FACTS: dict[str, dict[str, str]] = {
         "source": "CUDA_HOME, CUDA_PATH, PATH, default",
         "path_nvcc": "nvcc that PATH finds, or empty",
     },
-    "interfaces": {"name": "eth0", "up": "True/False", "addresses": "list"},
+    "interfaces": {
+        "name": "eth0",
+        "up": "True/False",
+        "addresses": "list",
+        "mtu": "bytes, None if not known",
+        "speed": "Mbit/s, None if not known",
+        "numa": "NUMA node, None if not known or none",
+    },
     "ports": {
         "port": "number",
         "state": "free or taken",

@@ -12,13 +12,20 @@ from sgldoctor.pipeline import Options
 from sgldoctor.probe.target import Target
 from sgldoctor.report.model import Ignored, Report
 
-FORMATS = ("human", "json")
+FORMATS = ("human", "json", "markdown", "sarif", "junit", "html")
+"""Formats of a report. They all show the same object, with the same exit status."""
+PLAIN = ("human", "json")
+"""Formats of what is no report: a table of sizes, a list of rules."""
 
 
 def parser(command: str, description: str, epilog: str = "", formats: tuple[str, ...] = FORMATS) -> Parser:
     """A parser for ``command`` with the options that every command has."""
     made = Parser(f"sgldoctor {command}", description, epilog)
     made.add_argument("--format", choices=formats, default="human", help="output format (default: %(default)s)")
+    if "html" in formats:
+        made.add_argument(
+            "-o", "--output", metavar="FILE", default="-", help="write the report to this file, whole or not at all"
+        )
     made.add_argument(
         "--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated"
     )
@@ -128,27 +135,52 @@ def agreed(args: Namespace) -> bool:
 
 
 def emit(report: Report, args: Namespace) -> int:
-    """Write the report in the chosen format to standard output; returns the exit status."""
-    if args.format == "json":
-        from sgldoctor.report.as_json import render as render_json
-
-        sys.stdout.write(render_json(report))
-    else:
+    """Write the report in the chosen format to standard output or ``--output``; returns the exit status."""
+    output = getattr(args, "output", "-")
+    verbosity = int(args.verbose) - int(args.quiet)
+    if args.format == "human" and output == "-" and in_colour(args.color):
         from sgldoctor.report import human
 
-        verbosity = int(args.verbose) - int(args.quiet)
-        if in_colour(args.color):
-            human.paint(report, sys.stdout, width(args), verbosity)
-        else:
-            write(human.render(report, width(args), verbosity))
+        human.paint(report, sys.stdout, width(args), verbosity)
+    elif output == "-" and args.format == "human":
+        write(rendered(report, args.format, width(args), verbosity))
+    elif output == "-":
+        utf8(rendered(report, args.format, width(args), verbosity))
+    else:
+        from sgldoctor import snapshot
+
+        snapshot.save(output, rendered(report, args.format, width(args), verbosity), encoding="utf-8")
     sys.stdout.flush()
     return 0 if getattr(args, "exit_zero", False) else report.exit_status
+
+
+def rendered(report: Report, form: str, columns: int, verbosity: int) -> str:
+    """The report as text in one of :data:`FORMATS`; only its own renderer is imported."""
+    if form == "human":
+        from sgldoctor.report import human
+
+        return human.render(report, columns, verbosity)
+    from importlib import import_module
+
+    text = import_module(f"sgldoctor.report.as_{form}").render(report)
+    return str(text)
 
 
 def write(text: str) -> None:
     """Write to standard output; characters that its encoding lacks become escapes instead of an error."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def utf8(text: str) -> None:
+    """Write to standard output in UTF-8, whatever the terminal's encoding: what a program reads says that it is."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(text)
+    else:
+        buffer.write(text.encode("utf-8", "backslashreplace"))
+        buffer.flush()
 
 
 def in_colour(choice: str) -> bool:

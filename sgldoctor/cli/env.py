@@ -16,7 +16,7 @@ EPILOG = """examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("env", "Print the variables that repairs have set for an environment.", EPILOG)
+    made = common.parser("env", "Print the variables that repairs have set for an environment.", EPILOG, common.PLAIN)
     made.add_argument("--shell", choices=("bash", "fish", "csh"), default="", help="default: by $SHELL")
     made.add_argument("--path", action="store_true", help="print the path of the file instead")
     common.environment(made)

@@ -22,7 +22,7 @@ EPILOG = """examples:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("rules", "List, show, lint and test the rules.", EPILOG)
+    made = common.parser("rules", "List, show, lint and test the rules.", EPILOG, common.PLAIN)
     made.add_argument("action", choices=("list", "show", "lint", "test"), help="what to do")
     made.add_argument("names", metavar="NAME", nargs="*", help="rules (show, test) or folders (lint)")
     made.add_argument("--area", help="only this area")

@@ -48,9 +48,11 @@ def main(arguments: list[str]) -> int:
 
 def _taken(args: Namespace) -> dict[str, Any]:
     from sgldoctor import __version__, pipeline, snapshot
+    from sgldoctor.probe.clock import clock
 
     target = common.target(args)
     facts = pipeline.examine(target, pipeline.Asked(args.launch, args.model))
+    facts.merge(clock(target))
     host = os.uname().nodename if target.live else ""
     taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     data = snapshot.to_object(facts, host=host, taken=taken, version=__version__)

@@ -45,7 +45,7 @@ GPUs and of the attention heads. Exit status: 0 some size works, 1 none does, 2 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("tp", "Which tensor-parallel sizes a model allows, by its config.json.", EPILOG)
+    made = common.parser("tp", "Which tensor-parallel sizes a model allows, by its config.json.", EPILOG, common.PLAIN)
     made.add_argument("model", nargs="?", default="", metavar="MODEL", help="a model folder or hub id")
     made.add_argument("--config", metavar="FILE", help="a config.json instead")
     made.add_argument("--gpus", metavar="N", type=positive, default=LARGEST, help="GPUs at most (default: %(default)s)")

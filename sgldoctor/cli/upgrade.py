@@ -45,7 +45,9 @@ class Judged(NamedTuple):
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("upgrade", "What breaks and what changes from one release of SGLang to another.", EPILOG)
+    made = common.parser(
+        "upgrade", "What breaks and what changes from one release of SGLang to another.", EPILOG, common.PLAIN
+    )
     made.usage = "sgldoctor upgrade --to V [OPTION...] [-- [NAME=VALUE...] COMMAND...]"
     made.add_argument("--to", metavar="V", default="", help="the release to go to")
     made.add_argument("--from", metavar="V", default="", help="the release now (default: the one installed)")

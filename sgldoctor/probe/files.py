@@ -48,3 +48,9 @@ def which(target: Target, program: str) -> str:
             if os.path.isfile(ours) and os.access(ours, os.X_OK):
                 return path
     return ""
+
+
+def numa(target: Target, device: str) -> int | None:
+    """The NUMA node of a device folder below /sys; None where it has none or does not say (the kernel writes -1)."""
+    text = (read(target, f"{device}/numa_node", 64) or "").strip()
+    return int(text) if text.isdigit() else None

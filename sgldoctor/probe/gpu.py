@@ -9,7 +9,7 @@ import sys
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe import rooted
-from sgldoctor.probe.files import exists, names, read
+from sgldoctor.probe.files import exists, names, numa, read
 from sgldoctor.probe.kernel_log import kernel_events
 from sgldoctor.typed import TYPE_CHECKING, Any
 
@@ -160,8 +160,7 @@ def _live(target: Target, facts: Facts, driver: Row, seconds: float) -> None:
         driver["version"] = nvml.get("driver") or driver["version"]
         driver["cuda"] = _release(nvml.get("cuda")) or driver["cuda"]
         _gpu_rows(target, facts, nvml.get("gpus", []))
-        links = [{"first": one, "second": other, "p2p": code == 0} for one, other, code in nvml.get("links", [])]
-        facts.put("gpu.links", links, "probe")
+        facts.put("gpu.links", _link_rows(nvml), "probe")
     cuda = answers.get("cuda")
     if cuda is None:
         facts.put_unknown("cuda.init", because, essential=True)
@@ -175,6 +174,31 @@ def _live(target: Target, facts: Facts, driver: Row, seconds: float) -> None:
 def _release(number: Any) -> str:
     """``13000`` -> ``13.0`` (CUDA's 1000 * major + 10 * minor)."""
     return f"{number // 1000}.{number % 1000 // 10}" if isinstance(number, int) and number > 0 else ""
+
+
+_PATHS = {0: "SELF", 10: "PIX", 20: "PXB", 30: "PHB", 40: "NODE", 50: "SYS"}
+"""nvml.h, nvmlGpuTopologyLevel_t, by the names that nvidia-smi topo -m has for them."""
+
+
+def _link_rows(nvml: dict[str, Any]) -> list[Row]:
+    remote = {gpu["index"]: gpu.get("remote") or {} for gpu in nvml.get("gpus", [])}
+    address = {gpu["index"]: gpu.get("pci", "") for gpu in nvml.get("gpus", [])}
+    return [
+        {
+            "first": one,
+            "second": other,
+            "p2p": code == 0,
+            "nvlinks": remote.get(one, {}).get(address.get(other), 0),
+            "path": _PATHS.get(level, ""),
+        }
+        for one, other, code, level in nvml.get("links", [])
+    ]
+
+
+def _pci(text: str) -> str:
+    """NVML's ``00000000:1B:00.0`` as the kernel writes it: ``0000:1b:00.0``."""
+    domain, _, rest = text.lower().partition(":")
+    return f"{domain[-4:]}:{rest}" if rest else ""
 
 
 def _gpu_rows(target: Target, facts: Facts, found: list[dict[str, Any]]) -> None:
@@ -199,6 +223,11 @@ def _gpu_rows(target: Target, facts: Facts, found: list[dict[str, Any]]) -> None
                 "mig": gpu["mig"],
                 "persistence": gpu["persistence"],
                 "fabric": _FABRIC.get(fabric.get("state", 0), ""),
+                "pci": _pci(gpu.get("pci", "")),
+                "numa": numa(target, f"/sys/bus/pci/devices/{_pci(gpu.get('pci', ''))}"),
+                "nvlinks": gpu.get("nvlinks"),
+                "nvswitch": bool(gpu.get("nvswitch")),
+                "vbios": gpu.get("vbios", ""),
             }
         )
         for process in gpu["processes"]:

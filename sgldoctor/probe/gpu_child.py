@@ -99,6 +99,8 @@ def _gpu(n: Any, index: int, handle: Any) -> dict[str, Any]:
         "mig": bool(mig[0]) if mig else False,
         "persistence": None if persistence is None else bool(persistence),
         "fabric": _fabric(n, handle),
+        "vbios": _text(_try(n.nvmlDeviceGetVbiosVersion, handle) or ""),
+        **_nvlinks(n, handle),
         "processes": [],
     }
     for kind in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses"):
@@ -107,13 +109,44 @@ def _gpu(n: Any, index: int, handle: Any) -> dict[str, Any]:
     return record
 
 
-def _links(n: Any, handles: dict[int, Any]) -> list[tuple[int, int, int]]:
+MOST_NVLINKS = 18
+"""nvml.h: NVML_NVLINK_MAX_LINKS."""
+_SWITCH = 2
+"""nvml.h: NVML_NVLINK_DEVICE_TYPE_SWITCH."""
+
+
+def _nvlinks(n: Any, handle: Any) -> dict[str, Any]:
+    """How many NVLinks are up, where they lead (PCI address to number), and whether to a switch; None if not known."""
+    up, switch = 0, False
+    far: dict[str, int] = {}
+    for link in range(MOST_NVLINKS):
+        state = _try(n.nvmlDeviceGetNvLinkState, handle, link)
+        if state is None:
+            if link == 0:
+                return {"nvlinks": None, "remote": {}, "nvswitch": False}
+            break
+        if state != 1:
+            continue
+        up += 1
+        switch = switch or _try(n.nvmlDeviceGetNvLinkRemoteDeviceType, handle, link) == _SWITCH
+        bus = _text(getattr(_try(n.nvmlDeviceGetNvLinkRemotePciInfo, handle, link), "busId", ""))
+        if bus:
+            far[bus] = far.get(bus, 0) + 1
+    return {"nvlinks": up, "remote": far, "nvswitch": switch}
+
+
+def _links(n: Any, handles: dict[int, Any]) -> list[tuple[int, int, int, int | None]]:
     """For each pair of GPUs the status of reading peer memory (nvml.h: 0 is fine, anything else tells why not)."""
     # NVML_P2P_CAPS_INDEX_READ is 0 in nvml.h; nvidia-ml-py 13.615 has a tuple there by a stray comma.
     ask, kind = getattr(n, "nvmlDeviceGetP2PStatus", None), 0
     pairs = [(one, other) for one in handles for other in handles if one < other]
+    tree = getattr(n, "nvmlDeviceGetTopologyCommonAncestor", None) or (lambda *_: None)
     found = [(one, other, _try(ask, handles[one], handles[other], kind)) for one, other in pairs] if ask else []
-    return [(one, other, int(status)) for one, other, status in found if status is not None]
+    return [
+        (one, other, int(status), _try(tree, handles[one], handles[other]))
+        for one, other, status in found
+        if status is not None
+    ]
 
 
 def _fabric(n: Any, handle: Any) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from sgldoctor.facts import Facts, Row
-from sgldoctor.probe.files import names, read
+from sgldoctor.probe.files import names, numa, read
 from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,9 +31,25 @@ def interfaces(target: Target) -> Facts:
         if not flags:  # bonding_masters and the like are files, not interfaces
             continue
         up = re.fullmatch(r"0x[0-9a-fA-F]{1,8}", flags) is not None and bool(int(flags, 16) & _IFF_UP)
-        rows.append({"name": name, "up": up, "addresses": (_ipv4(name) if target.live else []) + sixes.get(name, [])})
+        base = f"/sys/class/net/{name}"
+        rows.append(
+            {
+                "name": name,
+                "up": up,
+                "addresses": (_ipv4(name) if target.live else []) + sixes.get(name, []),
+                "mtu": _number(read(target, f"{base}/mtu", 64)),
+                "speed": _number(read(target, f"{base}/speed", 64)) if up else None,
+                "numa": numa(target, f"{base}/device"),
+            }
+        )
     facts.put("interfaces", rows, "probe")
     return facts
+
+
+def _number(text: str | None) -> int | None:
+    """A number above 0; the kernel writes -1, or nothing, for a speed that is not known."""
+    text = (text or "").strip()
+    return int(text) if text.isdigit() and int(text) > 0 else None
 
 
 def _ipv4(name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sgldoctor.facts import Facts
-from sgldoctor.probe.files import names, read
+from sgldoctor.probe.files import names, numa, read
 from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def _devices(target: Target, facts: Facts) -> None:
     present = any(entry.startswith("uverbs") for entry in names(target, "/dev/infiniband") or [])
     rows = []
     for device in devices:
+        board = {
+            "numa": numa(target, f"{base}/{device}/device"),
+            "firmware": (read(target, f"{base}/{device}/fw_ver", 256) or "").strip(),
+            "board": (read(target, f"{base}/{device}/board_id", 256) or "").strip(),
+        }
         for port in names(target, f"{base}/{device}/ports") or []:
             folder = f"{base}/{device}/ports/{port}"
             rows.append(
@@ -79,6 +84,7 @@ def _devices(target: Target, facts: Facts) -> None:
                     "link_layer": (read(target, f"{folder}/link_layer", 256) or "").strip(),
                     "rate": (read(target, f"{folder}/rate", 256) or "").strip(),
                     "exposed": present and (not exposed - {""} or device in exposed),
+                    **board,
                 }
             )
     facts.put("rdma.devices", rows, "probe")

@@ -43,8 +43,8 @@ def layout(report: Report, width: int, verbosity: int = 0) -> list[Line]:
     """The lines of the report; ``verbosity`` -1 shows causes and commands only, 1 shows everything."""
     width = max(width, 40)
     lines: list[Line] = [_verdict(report)]
-    if verbosity >= 0 and (examined := _examined(report)):
-        lines += paragraph("examined", examined, width)
+    if verbosity >= 0 and (about := examined(report)):
+        lines += paragraph("examined", about, width)
     if verbosity >= 0 and report.facts.value("launch.memory", "note"):
         lines += paragraph("memory", safe(str(report.facts.value("launch.memory", "note"))), width)
     causes = [finding for finding in report.findings if finding.role == "cause"]
@@ -111,7 +111,14 @@ def _verdict(report: Report) -> Line:
     return [("doubt", "UNKNOWN  "), ("title", f"no problem found, but not examined: {essential}")]
 
 
-def _examined(report: Report) -> str:
+def verdict(report: Report) -> tuple[str, str, str]:
+    """The first line of the report in three parts: the word, what is wrong, and what else there is."""
+    word, *rest = _verdict(report)
+    title = "".join(text for style, text in rest if style != "dim")
+    return word[1].strip(), title, "".join(text for style, text in rest if style == "dim")
+
+
+def examined(report: Report) -> str:
     """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
     facts = report.facts
     parts = [f"{safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]

@@ -192,27 +192,27 @@ def _row(fact: str, row: Any) -> Row:
     return {column: value for column, value in row.items() if column in FACTS[fact] or column in _ALWAYS}
 
 
-def save(path: str, text: str) -> None:
+def save(path: str, text: str, encoding: str = "ascii") -> None:
     """Write ``text`` to ``path`` whole or not at all; raises InputError where that cannot be done."""
     path = os.path.realpath(path)
     if os.path.isdir(path):
         raise InputError(f"{path}: is a folder; name a file in it")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device must not be replaced by a file
-            with open(path, "w", encoding="ascii") as stream:
+            with open(path, "w", encoding=encoding) as stream:
                 stream.write(text)
             return
-        _replace(path, text)
+        _replace(path, text, encoding)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _replace(path: str, text: str) -> None:
+def _replace(path: str, text: str, encoding: str) -> None:
     folder, name = os.path.split(path)
     beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        with os.fdopen(descriptor, "w", encoding=encoding) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

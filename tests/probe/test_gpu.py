@@ -35,6 +35,15 @@ int nvmlDeviceGetMemoryInfo(void *h, memory_t *m) {
 int nvmlDeviceGetCudaComputeCapability(void *h, int *a, int *b) { *a = 9; *b = 0; return 0; }
 int nvmlDeviceGetP2PStatus(void *a, void *b, int kind, int *status) { *status = 5; return 0; }
 int nvmlDeviceGetPersistenceMode(void *h, unsigned *m) { *m = 1; return 0; }
+typedef struct { char old[16]; unsigned domain, bus, device, id, sub; char bus_id[32]; } pci_t;
+int nvmlDeviceGetPciInfo_v3(void *h, pci_t *p) { memset(p, 0, sizeof *p);
+    strcpy(p->bus_id, h == (void *)1 ? "00000000:1B:00.0" : "00000000:5D:00.0"); return 0; }
+int nvmlDeviceGetVbiosVersion(void *h, char *s, unsigned n) { strcpy(s, "96.00.89.00.01"); return 0; }
+int nvmlDeviceGetTopologyCommonAncestor(void *a, void *b, int *level) { *level = 50; return 0; }
+int nvmlDeviceGetNvLinkState(void *h, unsigned link, int *state) { *state = link < 4; return link < 6 ? 0 : 3; }
+int nvmlDeviceGetNvLinkRemoteDeviceType(void *h, unsigned link, int *type) { *type = 0; return 0; }
+int nvmlDeviceGetNvLinkRemotePciInfo_v2(void *h, unsigned link, pci_t *p) { memset(p, 0, sizeof *p);
+    strcpy(p->bus_id, h == (void *)1 ? "00000000:5D:00.0" : "00000000:1B:00.0"); return 0; }
 """
 CUDA = r"""
 #include <stdlib.h>
@@ -119,7 +128,9 @@ def test_a_working_driver(tmp_path: Path) -> None:
     facts = fake(tmp_path)
     gpu, third = facts.rows("gpus")
     assert (gpu["index"], third["index"]) == (0, 2)
-    assert facts.rows("gpu.links") == ({"first": 0, "second": 2, "p2p": False},)
+    assert facts.rows("gpu.links") == ({"first": 0, "second": 2, "p2p": False, "nvlinks": 4, "path": "SYS"},)
+    assert (gpu["pci"], gpu["vbios"]) == ("0000:1b:00.0", "96.00.89.00.01")
+    assert (gpu["nvlinks"], gpu["nvswitch"]) == (4, False)
     assert gpu["name"] == "NVIDIA H100 80GB HBM3"
     assert (gpu["memory_total_mib"], gpu["memory_free_mib"], gpu["memory_used_percent"]) == (81920, 20480, 75.0)
     assert (gpu["capability"], gpu["persistence"], gpu["ecc_uncorrected"]) == ("9.0", True, None)

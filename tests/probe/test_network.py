@@ -41,14 +41,17 @@ def test_interfaces_of_a_root(tmp_path: Path) -> None:
         tmp_path,
         {
             "/sys/class/net/eth0/flags": "0x1003\n",
+            "/sys/class/net/eth0/mtu": "9000\n",
+            "/sys/class/net/eth0/speed": "-1\n",
+            "/sys/class/net/eth0/device/numa_node": "0\n",
             "/sys/class/net/ib0/flags": "0x1002\n",
             "/sys/class/net/bonding_masters": "bond0\n",
             "/proc/net/if_inet6": "fe800000000000000000000000000001 02 40 20 80     eth0\nbroken line\n",
         },
     )
     assert interfaces(target(root)).rows("interfaces") == (
-        {"name": "eth0", "up": True, "addresses": ["fe80::1"]},
-        {"name": "ib0", "up": False, "addresses": []},
+        {"name": "eth0", "up": True, "addresses": ["fe80::1"], "mtu": 9000, "speed": None, "numa": 0},
+        {"name": "ib0", "up": False, "addresses": [], "mtu": None, "speed": None, "numa": None},
     )
 
 

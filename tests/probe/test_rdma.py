@@ -60,6 +60,10 @@ def test_devices_and_what_a_container_was_given(tmp_path: Path) -> None:
         {
             **device("mlx5_0", "4: ACTIVE", "InfiniBand"),
             **device("mlx5_1", "1: DOWN", "Ethernet"),
+            "/sys/class/infiniband/mlx5_0/fw_ver": "28.39.1002\n",
+            "/sys/class/infiniband/mlx5_0/board_id": "MT_0838\n",
+            "/sys/class/infiniband/mlx5_0/device/numa_node": "1\n",
+            "/sys/class/infiniband/mlx5_1/device/numa_node": "-1\n",
             "/sys/class/infiniband_verbs/uverbs0/ibdev": "mlx5_0\n",
             "/sys/class/infiniband_verbs/abi_version": "6\n",
             "/dev/infiniband/uverbs0": "",
@@ -67,6 +71,10 @@ def test_devices_and_what_a_container_was_given(tmp_path: Path) -> None:
         },
     )
     rows = rdma(target(root)).rows("rdma.devices")
+    assert [(row["numa"], row["firmware"], row["board"]) for row in rows] == [
+        (1, "28.39.1002", "MT_0838"),
+        (None, "", ""),
+    ]
     assert [(row["name"], row["state"], row["link_layer"], row["exposed"]) for row in rows] == [
         ("mlx5_0", "ACTIVE", "InfiniBand", True),
         ("mlx5_1", "DOWN", "Ethernet", False),
