@@ -17,7 +17,7 @@ COMMANDS = {
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
     "redact": "a log or any text without its secrets",
     "rules": "the rule base: list, show, lint, test",
-    "env": "print the variables that fixes have set, for a shell to source",
+    "env": "the exports that an environment needs, and what fixes have set, for a shell to source",
     "undo": "take back the last fix",
 }
 """Every command with the line that ``--help`` shows for it."""

@@ -216,11 +216,11 @@ def test_variables_are_set_printed_and_taken_back(
     for key, value in env.environ.items():
         monkeypatch.setenv(key, value)
     capsys.readouterr()
-    assert main(["env", "--venv", str(env.prefix), "--shell", "bash"]) == 0
+    assert main(["env", "--held", "--venv", str(env.prefix), "--shell", "bash"]) == 0
     assert capsys.readouterr().out == f"unset {name}\n"
     done = undo(env)
     assert (done.returncode, done.stderr) == (0, "")
-    assert main(["env", "--venv", str(env.prefix)]) == 0
+    assert main(["env", "--held", "--venv", str(env.prefix)]) == 0
     assert capsys.readouterr().out == ""
 
 
