@@ -22,7 +22,7 @@ LAYERS = [
     {"fix"},
     {"report"},
     {"pipeline"},
-    {"preflight", "recheck"},
+    {"preflight", "recheck", "smoke"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,6 +14,7 @@ COMMANDS = {
     "tp": "which tensor-parallel sizes a model allows, and what forbids the others",
     "plan": "the installation plan of a release: order, pins, what would move; --resolve proves it",
     "upgrade": "what breaks or changes from one release to another, and the launch line for it",
+    "smoke": "does a running server really answer: health, models, chat, streaming, errors, latency",
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
     "redact": "a log or any text without its secrets",
     "rules": "the rule base: list, show, lint, test",

@@ -67,8 +67,7 @@ def _needed(target: Target) -> tuple[list[Export], list[str]]:
 
 
 def _text(wanted: list[Export], notes: list[str], held: dict[str, str | None], shell: str) -> str:
-    from sgldoctor.derive.exports import render
-    from sgldoctor.fix.variables import exports
+    from sgldoctor.fix.variables import exports, render
     from sgldoctor.report.text import clean
 
     out = ""

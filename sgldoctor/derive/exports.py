@@ -111,24 +111,3 @@ def _companions(facts: Facts, environ: Mapping[str, str]) -> list[tuple[str, str
 
 def _system(folder: str) -> bool:
     return any(folder == one or folder.startswith(one + "/") for one in SYSTEM)
-
-
-def render(export: Export, shell: str) -> str:
-    """The line or lines of one export; a folder that is in the list already is not added again."""
-    name, value = export.name, export.value
-    if not export.prepend:
-        from sgldoctor.fix.variables import exports
-
-        return exports({name: value}, shell)
-    if shell == "fish":
-        text = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        return f"contains -- {text} ${name}; or set -gx {name} {text} (string match -v -- '' ${name})\n"
-    quoted = "'" + value.replace("'", "'\\''") + "'"
-    if shell == "csh":
-        quoted = quoted.replace("!", "\\!")
-        return (
-            f"if ( ! $?{name} ) setenv {name} ''\n"
-            f'if ( "${name}" == "" ) then\n  setenv {name} {quoted}\n'
-            f'else if ( ":${{{name}}}:" !~ *:{quoted}:* ) then\n  setenv {name} {quoted}:"${name}"\nendif\n'
-        )
-    return f'case ":${{{name}:-}}:" in *:{quoted}:*) ;; *) export {name}={quoted}"${{{name}:+:${name}}}" ;; esac\n'

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from sgldoctor.fix import files
 from sgldoctor.fix.tools import config_folder, key_of
 from sgldoctor.fix.validate import VARIABLE
+from sgldoctor.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sgldoctor.derive.exports import Export
 
 HEAD = "# Variables set by sgldoctor for {prefix}: 'source <(sgldoctor env)'; 'sgldoctor undo' takes them back.\n"
 _UNSET = "# unset "
@@ -70,3 +74,22 @@ def exports(variables: Mapping[str, str | None], shell: str) -> str:
             escaped = value.replace("'", "'\\''")
             lines.append(f"export {name}='{escaped}'")
     return "".join(line + "\n" for line in lines)
+
+
+def render(export: Export, shell: str) -> str:
+    """The line or lines of one export; a folder that is in the list already is not added again."""
+    name, value = export.name, export.value
+    if not export.prepend:
+        return exports({name: value}, shell)
+    if shell == "fish":
+        text = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return f"contains -- {text} ${name}; or set -gx {name} {text} (string match -v -- '' ${name})\n"
+    quoted = "'" + value.replace("'", "'\\''") + "'"
+    if shell == "csh":
+        quoted = quoted.replace("!", "\\!")
+        return (
+            f"if ( ! $?{name} ) setenv {name} ''\n"
+            f'if ( "${name}" == "" ) then\n  setenv {name} {quoted}\n'
+            f'else if ( ":${{{name}}}:" !~ *:{quoted}:* ) then\n  setenv {name} {quoted}:"${name}"\nendif\n'
+        )
+    return f'case ":${{{name}:-}}:" in *:{quoted}:*) ;; *) export {name}={quoted}"${{{name}:+:${name}}}" ;; esac\n'
