@@ -26,7 +26,9 @@ without it, never one that would hide a library of a wheel. Sourcing it twice ad
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("env", "Print the exports that an environment needs, for a shell to source.", EPILOG, common.PLAIN)
+    made = common.parser(
+        "env", "Print the exports that an environment needs, for a shell to source.", EPILOG, common.PLAIN
+    )
     made.add_argument("--shell", choices=SHELLS, default="", help="default: by $SHELL")
     made.add_argument("--path", action="store_true", help="print the path of the file of repaired variables instead")
     made.add_argument("--held", action="store_true", help="only what repairs have set; examine nothing")

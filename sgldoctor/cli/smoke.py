@@ -36,7 +36,7 @@ listen yet is waited for with --wait only. The key may also stand in $SGLANG_API
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("smoke", "Try a running server as a client would.", EPILOG)
+    made = common.parser("smoke", "Try a running server as a client would.", EPILOG, common.PLAIN)
     made.add_argument("url", nargs="?", default=DEFAULT, metavar="URL", help=f"server or router (default: {DEFAULT})")
     made.add_argument("--api-key", metavar="KEY", default="", help="the key of the server (default: $SGLANG_API_KEY)")
     made.add_argument("--model", metavar="NAME", default="", help="the model to ask (default: the first it serves)")
