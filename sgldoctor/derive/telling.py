@@ -74,7 +74,8 @@ def _by_texts(facts: Facts, events: Sequence[Event]) -> Row | None:
             if those and len(those) < len(among):
                 among = those
                 because.append(flag)
-    if not because or len(among) >= len(messages.releases()) - 1:
+    # Two releases in one log leave none; all but one is no knowledge.
+    if not among or not because or len(among) >= len(messages.releases()) - 1:
         return None
     return {"first": among[0], "last": among[-1], "among": among, "because": because[:3], "by": "texts"}
 

@@ -99,3 +99,15 @@ def test_what_python_says_itself_tells_no_release() -> None:
     facts = Facts()
     telling.releases(facts, [traceback([], "AttributeError: 'Thing' object has no attribute 'other'")])
     assert not facts.rows("log.releases")
+
+
+def test_texts_of_two_releases_in_one_log_tell_nothing() -> None:
+    """0.5.9 changed the address in Mooncake's advice."""
+    tail = " to run SGLang with MooncakeTransferEngine."
+    begin = "RuntimeError: Please install mooncake by following the instructions at https://"
+    old = f"{begin}github.com/kvcache-ai/Mooncake/blob/main/doc/en/build.md{tail}"
+    new = f"{begin}kvcache-ai.github.io/Mooncake/getting_started/build.html{tail}"
+    for texts, found in (([old], True), ([new], True), ([old, new], False)):
+        facts = Facts()
+        telling.releases(facts, [traceback([], text) for text in texts])
+        assert bool(facts.rows("log.releases")) is found
