@@ -203,12 +203,18 @@ def _one_evidence(entry: Evidence, width: int, verbosity: int) -> list[Line]:
     place += f" of {safe(entry.file)}" if entry.file not in ("", "-") else ""
     place += f" (rank {safe(entry.rank)})" if entry.rank else ""
     texts = [line for line in safe(entry.text).splitlines() if line.strip()]
+    match = safe(entry.match)
+    room = max(width - MARGIN, 30) * 3
     limit = len(texts) if verbosity > 0 else EVIDENCE_LINES
-    cut = [f"… {len(texts) - limit} more lines"] if len(texts) > limit else []
-    body = [f"{place}: {texts[0].strip()}" if texts else place, *texts[1:limit], *cut]
+    body = [
+        shorten(text, room - len(place) - 2 if not index else room, match) for index, text in enumerate(texts[:limit])
+    ]
+    if len(texts) > limit:
+        decisive = next((text for text in texts[limit:] if match and match in text), "")
+        body += [f"… {len(texts) - limit} more lines", *([shorten(decisive, room, match)] if decisive else [])]
+    body = [f"{place}: {body[0]}" if body else place, *body[1:]]
     label: Span = ("label", f"{'evidence':<{MARGIN}}")
-    return [[label if not index else ("text", " " * MARGIN), ("text", shorten(text, max(width - MARGIN, 30) * 3))]
-            for index, text in enumerate(body)]  # fmt: skip
+    return [[label if not index else ("text", " " * MARGIN), ("text", text)] for index, text in enumerate(body)]
 
 
 def _fix(fix: Fix, width: int) -> list[Line]:

@@ -13,10 +13,19 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
 
 
-def shorten(text: str, width: int) -> str:
-    """``text`` as one line of at most ``width`` columns, cut at its end."""
+def shorten(text: str, width: int, around: str = "") -> str:
+    """``text`` as one line of at most ``width`` columns, cut at its end; the words ``around`` stay in sight."""
     line = " ".join(text.split())
-    return line if len(line) <= width else line[: max(width - 1, 1)] + "…"
+    if len(line) <= width:
+        return line
+    width = max(width, 3)
+    words = " ".join(around.split())
+    at = line.find(words) if words else -1
+    if at + min(len(words), width // 2) < width:
+        return line[: width - 1] + "…"
+    begin = min(at - width // 3, len(line) - width + 1)  # some of what comes before tells who says it
+    rest = line[begin + 1 :]
+    return "…" + (rest if len(rest) < width else rest[: width - 2] + "…")
 
 
 def wrap(text: str, width: int, indent: str = "") -> list[str]:

@@ -116,13 +116,17 @@ class Rule(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """Why a finding was made: where, and what stands there. ``line`` is 0 outside logs."""
+    """Why a finding was made: where, and what stands there. ``line`` is 0 outside logs.
+
+    ``match`` are the words of ``text`` that decided, ``""`` outside logs.
+    """
 
     source: str
     text: str
     line: int = 0
     rank: str = ""
     file: str = ""
+    match: str = ""
 
 
 class Finding(NamedTuple):

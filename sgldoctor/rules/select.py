@@ -19,6 +19,8 @@ EVIDENCE_LIMIT = 5
 """How many places are kept of what a rule matched; the rest is only counted."""
 INDEXED = 200_000
 """Characters of a log from which on its words are asked first which anchors it may hold."""
+MATCH_LIMIT = 200
+"""Characters kept of the words that decided."""
 EVENTS_LIMIT = 200
 """How many matching events are kept for ranking."""
 SUBJECT_COLUMNS = (
@@ -59,21 +61,21 @@ def select(
         if not all(_rows(facts, need) for need in rule.needs):
             continue
         told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
-        matched: list[tuple[Event, dict[str, Any]]] = []
+        matched: list[tuple[Event, dict[str, Any], str]] = []
         for match in rule.logs if number in candidates else ():
-            for event, params in _match_events(match, log, rule, facts):
+            for event, params, words in _match_events(match, log, rule, facts):
                 # One event is one finding of a rule: the first pattern that names something tells what.
                 if event.order in told and (told[event.order] or not params):
                     continue
                 told[event.order] = bool(params)
-                matched.append((event, params))
+                matched.append((event, params, words))
         rows = [(row, fact_match.each) for fact_match in rule.facts for row in _rows(facts, fact_match)]
         # Asked last: to know the release may cost a look through all that SGLang ever printed.
         if not (matched or rows) or (rule.when and holds(rule.when) is False):
             continue
         known = standing(rule.when)
-        for event, params in matched:
-            _add(findings, rule, {**known, **params}, facts, _event_evidence(event), event=event)
+        for event, params, words in matched:
+            _add(findings, rule, {**known, **params}, facts, _event_evidence(event, words), event=event)
         for row, fact in rows:
             params = {key: value for key, value in row.items() if value is not None and key != "text"}
             _add(findings, rule, {**known, **params}, facts, None, row=row, fact=fact)
@@ -153,7 +155,8 @@ class _Log:
             at = self.text.find(anchor, self.begins[index + 1])
 
 
-def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Iterable[tuple[Event, dict[str, Any]]]:
+def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Iterable[tuple[Event, dict[str, Any], str]]:
+    """The events that fit, the named groups, and the words that decided."""
     if match.also and not all(word in log.text for word in match.also):
         return
     for event in log.holding(match.anchor):
@@ -173,7 +176,10 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
         except TimedOut:
             facts.put_unknown(f"rule {rule.slug}", f"its regular expression took too long at line {event.line}")
             continue
-        yield event, {key: value.strip() for key, value in found.groupdict().items() if value} if found else {}
+        if found:
+            yield event, {key: value.strip() for key, value in found.groupdict().items() if value}, found[0]
+        else:
+            yield event, {}, match.anchor
 
 
 def _placed(places: Sequence[str], event: Event) -> bool:
@@ -225,8 +231,10 @@ def _like(text: str, glob: str) -> bool:
     return fnmatchcase(text, glob)
 
 
-def _event_evidence(event: Event) -> Evidence:
-    return Evidence("log", event.text, event.line, event.rank, event.source)
+def _event_evidence(event: Event, words: str) -> Evidence:
+    return Evidence(
+        "log", event.text, event.line, event.rank, event.source, words.strip().partition("\n")[0][:MATCH_LIMIT]
+    )
 
 
 def _row_evidence(row: Row, fact: str, facts: Facts) -> Evidence:

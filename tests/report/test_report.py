@@ -71,7 +71,8 @@ def test_cause_evidence_and_symptom_are_told() -> None:
     assert "symptoms  echo (line 11)" in text
     found = valid(report)["findings"]
     assert [(finding["role"], finding["explained_by"]) for finding in found] == [("cause", None), ("symptom", "real")]
-    assert found[0]["evidence"] == [{"source": "log", "text": "real-fault", "line": 1, "file": "-"}]
+    first = {"source": "log", "text": "real-fault", "line": 1, "file": "-", "match": "real-fault"}
+    assert found[0]["evidence"] == [first]
 
 
 def test_an_unexplained_failure_names_itself() -> None:
@@ -132,3 +133,15 @@ def test_cleaned_text_holds_no_control_character(text: str) -> None:
 def test_wrapping_loses_no_word(text: str, width: int) -> None:
     assert " ".join(wrap(text, width)).split() == text.split()
     assert len(shorten(text, width)) <= width
+
+
+def test_the_words_that_decided_stay_in_sight_of_a_long_line() -> None:
+    line = "before " * 60 + "the decisive words" + " after" * 60
+    cut = shorten(line, 80, "the decisive words")
+    assert "the decisive words" in cut
+    assert len(cut) <= 80
+    assert cut.startswith("…")
+    assert cut.endswith("…")
+    assert shorten(line, 80, "not there") == shorten(line, 80)
+    assert shorten("x" * 79 + " end", 80, "end") == "…" + shorten("x" * 79 + " end", 80, "end")[1:]
+    assert shorten("x" * 79 + " end", 80, "end").endswith(" end")
