@@ -55,7 +55,9 @@ def main(arguments: list[str]) -> int:
     report = _compared(pipeline.check(target, asked, options), args, options)
     if args.fix:
         return fix.repair(report, target, args, lambda now: pipeline.check(now, asked, options))
-    return common.emit(report, args)
+    status = common.emit(report, args)
+    fix.tell_unfinished(target)
+    return status
 
 
 def _compared(report: Report, args: Namespace, options: Options) -> Report:

@@ -75,6 +75,27 @@ def check_options(args: Namespace) -> None:
         raise UsageError("--format shell shows a plan and changes nothing: say --dry-run as well")
 
 
+def tell_unfinished(target: Target) -> None:
+    """Say on standard error where an earlier repair of this environment was interrupted, and what can be done."""
+    from sgldoctor.fix.tools import state_folder
+
+    folder = state_folder(target.environ)
+    if not target.live or not os.path.exists(os.path.join(folder, "journal.jsonl")):
+        return
+    from sgldoctor.fix import journal
+    from sgldoctor.report.redact import redact
+    from sgldoctor.report.text import clean
+
+    entry = journal.unfinished(folder, target.prefix)
+    if entry is not None:
+        text = f"an earlier repair of this environment was interrupted ({entry.id}: {entry.why})"
+        print(
+            f"sgldoctor: {redact(clean(text))}\n'sgldoctor undo {entry.id}' takes it back, 'sgldoctor check --fix' "
+            "finishes it",
+            file=sys.stderr,
+        )
+
+
 def repair(report: Report, target: Target, args: Namespace, again: Again) -> int:
     """Repair what ``report`` found in ``target``; see :func:`sgldoctor.cli.repair.repair`. Returns the exit status.
 

@@ -20,7 +20,7 @@ from sgldoctor.fix.transaction import Work
 from sgldoctor.fix.verify import Verdict, verify
 from sgldoctor.probe.target import Target
 from sgldoctor.report import plan as show
-from sgldoctor.report.model import EXIT, UNKNOWN, Report, key
+from sgldoctor.report.model import EXIT, PROBLEMS, UNKNOWN, Report, key
 from sgldoctor.typed import Any, NamedTuple
 
 
@@ -174,7 +174,8 @@ def _conclude(
     }  # fmt: skip
     if verdict.proven:
         result = "applied" if verdict.unseen else "verified"
-        transaction.finish(work, transaction.entry_of(work.folder, work.id), "kept" if verdict.unseen else "verified")
+        entry = transaction.entry_of(work.folder, work.id)
+        transaction.finish(work, entry, "kept" if verdict.unseen else "verified", healthy=after.status != PROBLEMS)
         status = common.emit(after._replace(fixed={"result": result, **fixed}), args)
         if verdict.unseen:
             _speaker(quiet)(f"Applied. Only the next start can prove: {'; '.join(verdict.unseen)}")

@@ -245,8 +245,17 @@ class WriteFile(NamedTuple):
 
     def command(self, place: Place | None = None) -> str:  # noqa: ARG002
         """A ``printf`` into the file."""
-        path = self.path if self.path.startswith(("~/", "$")) and "'" not in self.path else quote(self.path)
-        return f"printf '%s' {quote(self.content)} > {path}"
+        return f"printf '%s' {quote(self.content)} > {self.word}"
+
+    @property
+    def word(self) -> str:
+        """The path as a shell word: what it expands stays outside the quotes, everything else is within."""
+        import re
+
+        match = re.fullmatch(r"(~|\$[A-Z_]+|\$\{[A-Z_]+(?::-[\w./$~-]*)?\})/(.+)", self.path, re.DOTALL)
+        if match is None:
+            return quote(self.path)
+        return (match[1] if match[1] == "~" else f'"{match[1]}"') + "/" + quote(match[2])
 
     def to_json(self) -> dict[str, Any]:
         """``path``, ``content`` and ``command``."""

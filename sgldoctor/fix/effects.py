@@ -1,28 +1,26 @@
-"""Actions other than packages: what they would meet, doing them, and taking them back.
+"""Actions other than packages: one small class for each kind, with what it needs, does, proves, and takes back.
 
-Before anything is done, :func:`prepare` says what the way back needs; that goes to the journal first.
+Before anything is done, ``prepare`` says what the way back needs; that goes to the journal first, and ``undo`` works
+from it alone, in another process and also where the action never happened. Packages are the transaction's
+(:mod:`~sgldoctor.fix.transaction`), flags are the launch file's (:mod:`~sgldoctor.fix.launchfile`).
 """
+
+# ruff: noqa: ARG002  one signature for all kinds
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import files, variables
-from sgldoctor.fix.actions import (
-    CACHES,
-    Action,
-    LoadModule,
-    RemoveCache,
-    SetEnv,
-    SystemPackage,
-    UnsetEnv,
-    WriteFile,
-)
+from sgldoctor.fix.actions import CACHES, Action
 from sgldoctor.probe.run import run
-from sgldoctor.typed import Any, NamedTuple
+
+Data = Mapping[str, Any]
+"""What the journal holds of an action: plain values, with its kind under ``do``."""
 
 
 class Ground(NamedTuple):
@@ -33,73 +31,96 @@ class Ground(NamedTuple):
     id: str
 
 
-def check(action: Action, ground: Ground) -> str:
-    """Why the action cannot be done, ``""`` if it can."""
-    if isinstance(action, SetEnv | UnsetEnv):
-        return files.check(variables.path_of(ground.prefix, ground.environ))
-    if isinstance(action, WriteFile):
-        return files.check(_path(action.path, ground.environ))
-    if isinstance(action, RemoveCache):
-        return _cache_problem(_path(CACHES[action.cache], ground.environ), ground.environ)
-    return ""
+class Effect:
+    """What a kind of action does. This one does nothing, which is right for advice and for flags."""
 
+    def check(self, action: Any, ground: Ground) -> str:
+        """Why the action cannot be done, ``""`` if it can."""
+        return ""
 
-def prepare(action: Action, ground: Ground) -> dict[str, Any]:
-    """What the journal must hold for the way back, as plain values with the key ``do``."""
-    data: dict[str, Any] = {"do": action.do}
-    if isinstance(action, SetEnv | UnsetEnv):
-        path = variables.path_of(ground.prefix, ground.environ)
-        held = variables.load(path)
-        data |= {"path": path, "name": action.name, "had": action.name in held, "before": held.get(action.name)}
-    elif isinstance(action, WriteFile):
-        path = _path(action.path, ground.environ)
-        data |= {"path": path, "before": files.read(path), "after": action.content}
-    elif isinstance(action, RemoveCache):
-        path = _path(CACHES[action.cache], ground.environ)
-        data |= {"path": path, "aside": f"{path}.sgldoctor-{ground.id}"}
-    elif isinstance(action, LoadModule):
-        data |= {"module": action.module, "loaded": os.path.isdir(f"/sys/module/{action.module}")}
-    elif isinstance(action, SystemPackage):
-        data |= {"packages": list(action.packages), "tool": action.tool}
-    return data
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """What the way back needs, besides ``do``."""
+        return {}
 
-
-def apply(action: Action, data: Mapping[str, Any], ground: Ground) -> None:
-    """Do it; raises FixError with the reason where it fails."""
-    if isinstance(action, SetEnv | UnsetEnv):
-        held = variables.load(data["path"])
-        held[action.name] = action.value if isinstance(action, SetEnv) else None
-        variables.save(data["path"], ground.prefix, held)
-    elif isinstance(action, WriteFile):
-        files.write(data["path"], action.content, 0o644)
-    elif isinstance(action, RemoveCache):
-        _rename(data["path"], data["aside"])
-    elif isinstance(action, LoadModule):
-        _run(["modprobe", action.module], 60)
-    elif isinstance(action, SystemPackage):
-        _run([action.tool, "install", "-y", *action.packages], 1800)
-    else:
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """Do it; raises FixError with the reason where it fails."""
         raise FixError(f"{action.do} is not done by the doctor")
 
+    def verify(self, action: Any, data: Data, ground: Ground) -> str:
+        """Why it does not hold after it was done, ``""`` if it does."""
+        return ""
 
-def undo(data: Mapping[str, Any], ground: Ground) -> str:
-    """Take an action back; returns what a person should know, ``""`` if nothing. Also right where it never happened."""
-    do = data["do"]
-    if do in ("set-env", "unset-env"):
+    def undo(self, data: Data, ground: Ground) -> str:
+        """Take it back; returns what a person should know, ``""`` if nothing."""
+        return ""
+
+    def finish(self, data: Data) -> None:
+        """What is only done once the repair is proven."""
+
+
+class Variable(Effect):
+    """``set-env`` and ``unset-env``: a line in the environment's own file of variables."""
+
+    def check(self, action: Any, ground: Ground) -> str:
+        """The file must be one that may be written."""
+        return files.check(variables.path_of(ground.prefix, ground.environ))
+
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """``path``, ``name``, and what the file said of it."""
+        path = variables.path_of(ground.prefix, ground.environ)
+        held = variables.load(path)
+        return {"path": path, "name": action.name, "had": action.name in held, "before": held.get(action.name)}
+
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """Write the file anew."""
+        held = variables.load(data["path"])
+        held[action.name] = getattr(action, "value", None)
+        variables.save(data["path"], ground.prefix, held)
+
+    def verify(self, action: Any, data: Data, ground: Ground) -> str:
+        """Read it back."""
+        held = variables.load(data["path"])
+        wanted = getattr(action, "value", None)
+        said = action.name in held and held[action.name] == wanted
+        return "" if said else f"{data['path']} does not say {action.describe()}"
+
+    def undo(self, data: Data, ground: Ground) -> str:
+        """Only this variable: others may have come since."""
         held = variables.load(data["path"])
         if data["had"]:
             held[data["name"]] = data["before"]
         else:
             held.pop(data["name"], None)
         variables.save(data["path"], ground.prefix, held)
-    elif do == "write-file":
+        return ""
+
+
+class File(Effect):
+    """``write-file``: a small file, whole or not at all."""
+
+    def check(self, action: Any, ground: Ground) -> str:
+        """No link, no foreign owner, a folder that can be written."""
+        return files.check(expanded(action.path, ground.environ))
+
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """``path``, and the text before and after."""
+        path = expanded(action.path, ground.environ)
+        return {"path": path, "before": files.read(path), "after": action.content}
+
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """Write it."""
+        files.write(data["path"], action.content, 0o644)
+
+    def verify(self, action: Any, data: Data, ground: Ground) -> str:
+        """Read it back."""
+        return "" if files.read(data["path"]) == action.content else f"{data['path']} does not hold what was written"
+
+    def undo(self, data: Data, ground: Ground) -> str:
+        """The former text, unless somebody has changed the file since; a backup beside it goes."""
         now = files.read(data["path"])
-        if (
-            data.get("backup")
-            and now in (data["before"], data["after"])
-            and files.read(data["backup"]) == data["before"]
-        ):
-            files.remove(data["backup"])
+        backup = str(data.get("backup") or "")
+        if backup and now in (data["before"], data["after"]) and files.read(backup) == data["before"]:
+            files.remove(backup)
         if now == data["before"]:
             return ""
         if now != data["after"]:
@@ -108,27 +129,128 @@ def undo(data: Mapping[str, Any], ground: Ground) -> str:
             files.remove(data["path"])
         else:
             files.write(data["path"], data["before"])
-    elif do == "remove-cache":
+        return ""
+
+
+class Cache(Effect):
+    """``remove-cache``: set aside first, deleted only when the repair is proven."""
+
+    def check(self, action: Any, ground: Ground) -> str:
+        """It must look like a cache of ours."""
+        return _cache_problem(expanded(CACHES[action.cache], ground.environ), ground.environ)
+
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """``path``, and where it is set aside."""
+        path = expanded(CACHES[action.cache], ground.environ)
+        return {"path": path, "aside": f"{path}.sgldoctor-{ground.id}"}
+
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """Rename it."""
+        _rename(data["path"], data["aside"])
+
+    def verify(self, action: Any, data: Data, ground: Ground) -> str:
+        """It is set aside; a new one may have come since."""
+        return "" if os.path.isdir(data["aside"]) else f"{data['path']} was not set aside"
+
+    def undo(self, data: Data, ground: Ground) -> str:
+        """Put it back, unless a new one is in use."""
+        if not os.path.isdir(data["aside"]):
+            return ""
+        if os.path.lexists(data["path"]):
+            return f"{data['path']} is in use again; the former cache is in {data['aside']}"
+        _rename(data["aside"], data["path"])
+        return ""
+
+    def finish(self, data: Data) -> None:
+        """Delete it."""
         if os.path.isdir(data["aside"]):
-            if os.path.lexists(data["path"]):
-                return f"{data['path']} is in use again; the former cache is in {data['aside']}"
-            _rename(data["aside"], data["path"])
-    elif do == "load-module" and not data["loaded"] and os.path.isdir(f"/sys/module/{data['module']}"):
-        _run(["modprobe", "-r", data["module"]], 60)
-    elif do == "system-package":
-        return f"the system packages {', '.join(data['packages'])} stay installed"
-    return ""
+            import shutil
+
+            shutil.rmtree(data["aside"], ignore_errors=True)
 
 
-def finish(data: Mapping[str, Any]) -> None:
-    """What is only done once the repair is proven: an emptied cache is really deleted."""
-    if data["do"] == "remove-cache" and os.path.isdir(data["aside"]):
+class Module(Effect):
+    """``load-module``: a kernel module of the host, as root."""
+
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """``module``, and whether it was loaded already."""
+        return {"module": action.module, "loaded": os.path.isdir(f"/sys/module/{action.module}")}
+
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """``modprobe``, whose exit status is the proof: what is built in has no folder of its own."""
+        _run(["modprobe", action.module], 60)
+
+    def undo(self, data: Data, ground: Ground) -> str:
+        """Unload it where the repair has loaded it."""
+        if not data["loaded"] and os.path.isdir(f"/sys/module/{data['module']}"):
+            _run(["modprobe", "-r", data["module"]], 60)
+        return ""
+
+
+class System(Effect):
+    """``system-package``: packages of the distribution, as root. They are not taken back."""
+
+    def check(self, action: Any, ground: Ground) -> str:
+        """The distribution's installer has to be there."""
         import shutil
 
-        shutil.rmtree(data["aside"], ignore_errors=True)
+        return "" if shutil.which(action.tool, path=ground.environ.get("PATH")) else f"{action.tool} is not on PATH"
+
+    def prepare(self, action: Any, ground: Ground) -> dict[str, Any]:
+        """``packages`` and ``tool``."""
+        return {"packages": list(action.packages), "tool": action.tool}
+
+    def apply(self, action: Any, data: Data, ground: Ground) -> None:
+        """One call of the installer, whose exit status is the proof."""
+        _run([action.tool, "install", "-y", *action.packages], 1800)
+
+    def undo(self, data: Data, ground: Ground) -> str:
+        """They stay: something else may need them by now."""
+        return f"the system packages {', '.join(data['packages'])} stay installed"
 
 
-def _path(text: str, environ: Mapping[str, str]) -> str:
+EFFECTS: Mapping[str, Effect] = {
+    "set-env": Variable(),
+    "unset-env": Variable(),
+    "write-file": File(),
+    "remove-cache": Cache(),
+    "load-module": Module(),
+    "system-package": System(),
+}
+"""Kind of action to what it does; every other kind is done elsewhere, or by a person."""
+_NONE = Effect()
+
+
+def check(action: Action, ground: Ground) -> str:
+    """Why the action cannot be done, ``""`` if it can."""
+    return EFFECTS.get(action.do, _NONE).check(action, ground)
+
+
+def prepare(action: Action, ground: Ground) -> dict[str, Any]:
+    """What the journal must hold for the way back, as plain values with the key ``do``."""
+    return {"do": action.do, **EFFECTS.get(action.do, _NONE).prepare(action, ground)}
+
+
+def apply(action: Action, data: Data, ground: Ground) -> None:
+    """Do it, and see that it holds; raises FixError with the reason where it fails."""
+    effect = EFFECTS.get(action.do, _NONE)
+    effect.apply(action, data, ground)
+    because = effect.verify(action, data, ground)
+    if because:
+        raise FixError(because)
+
+
+def undo(data: Data, ground: Ground) -> str:
+    """Take an action back; returns what a person should know, ``""`` if nothing. Also right where it never happened."""
+    return EFFECTS.get(data["do"], _NONE).undo(data, ground)
+
+
+def finish(data: Data) -> None:
+    """What is only done once the repair is proven: an emptied cache is really deleted."""
+    EFFECTS.get(data["do"], _NONE).finish(data)
+
+
+def expanded(text: str, environ: Mapping[str, str]) -> str:
     """``~``, ``$NAME`` and ``${NAME:-default}`` expanded; raises FixError where the result is not absolute."""
     home = environ.get("HOME") or os.path.expanduser("~")
     known = {"HOME": home, "USER": _user(), **environ}

@@ -39,6 +39,9 @@ def followed(path: str) -> str:
 def check(path: str) -> str:
     """Why a file at ``path`` must not be written, ``""`` if it may: a link, a foreign owner, no regular file."""
     user = os.geteuid() if hasattr(os, "geteuid") else None
+    led = _led_astray(path)
+    if led:
+        return led
     folder = os.path.dirname(path)
     while folder and not os.path.isdir(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
@@ -52,6 +55,24 @@ def check(path: str) -> str:
         return f"{path} is no regular file"
     if user not in (None, 0, found.st_uid):
         return f"{path} belongs to somebody else"
+    return ""
+
+
+def _led_astray(path: str) -> str:
+    """Why the folders on the way to ``path`` are not to be trusted: a link whose owner does not own what it leads to.
+
+    Links of root (``/var/run``) are the system's own.
+    """
+    folder = os.path.dirname(path)
+    while folder != os.path.dirname(folder):
+        if os.path.islink(folder):
+            try:
+                link, target = os.lstat(folder), os.stat(folder)
+            except OSError:
+                return f"{folder} is a link that leads nowhere"
+            if link.st_uid not in (0, target.st_uid):
+                return f"{folder} is a link that belongs to somebody else than what it leads to"
+        folder = os.path.dirname(folder)
     return ""
 
 

@@ -223,11 +223,15 @@ def _tidy(before: State, now: State) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def finish(work: Work, entry: Entry, event: str) -> None:
+def finish(work: Work, entry: Entry, event: str, *, healthy: bool = False) -> None:
     """Close a repair in the journal; what waited for the proof is done now."""
     for line in entry.events:
         if line.get("event") == "action":
             effects.finish(line["data"])
+    # What an interrupted repair has begun is finished where all is well now: it is open no more, and can be undone.
+    for earlier in journal.read(work.folder) if healthy else ():
+        if earlier.prefix == entry.prefix and not earlier.end and earlier.id != entry.id:
+            journal.append(work.folder, {"id": earlier.id, "event": "kept", "by": entry.id})
     before = snapshot.from_json(entry.begun["before"])
     touched = {*snapshot.changed(before, snapshot.take(work.target)), *entry.touched}
     journal.append(work.folder, {"id": entry.id, "event": event, "touched": sorted(touched)})

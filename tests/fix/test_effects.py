@@ -103,3 +103,30 @@ def test_what_cannot_be_taken_back_is_said(ground: Ground) -> None:
 def test_launch_lines_are_not_the_doctors_to_change(ground: Ground) -> None:
     with pytest.raises(FixError, match="not done by the doctor"):
         effects.apply(SetFlag("--tp-size", "2"), {}, ground)
+
+
+def test_folder_that_a_stranger_has_linked_is_not_written_through(ground: Ground, tmp_path: Path) -> None:
+    """Not only the last part of a path: any folder on the way may be a link."""
+    import os
+
+    (tmp_path / "real").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    action = WriteFile(str(tmp_path / "linked" / "file"), "x")
+    assert effects.check(action, ground) == ""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a link to somebody else")
+    os.lchown(tmp_path / "linked", 12345, 12345)
+    assert "belongs to somebody else" in effects.check(action, ground)
+    with pytest.raises(FixError, match="belongs to somebody else"):
+        effects.apply(action, effects.prepare(action, ground), ground)
+    assert not (tmp_path / "real" / "file").exists()
+
+
+def test_action_that_does_not_hold_is_an_error(ground: Ground) -> None:
+    """As where another program writes the file at the same moment."""
+    action = SetEnv("SGLANG_A", "1")
+    data = effects.prepare(action, ground)
+    effects.apply(action, data, ground)
+    assert effects.EFFECTS["set-env"].verify(action, data, ground) == ""
+    Path(data["path"]).write_text("SGLANG_A=2\n")
+    assert "does not say set SGLANG_A=1" in effects.EFFECTS["set-env"].verify(action, data, ground)

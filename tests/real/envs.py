@@ -94,7 +94,7 @@ RULES: dict[str, dict[str, Any]] = {
                         {"do": "install", "packages": ["{pin:kernel}"], "deps": False}]}
         ],
     },
-    "kernel-version": {"fact": [{"each": "kernel", "where": {"status": ["older", "newer"]}}], "fix": [ALONE]},
+    "kernel-version": {"fact": [{"each": "kernel", "where": {"status": ["older", "newer", "absent"]}}], "fix": [ALONE]},
     "cuda-mixed": {
         "fact": [{"each": "packages.mixed_cuda"}],
         "fix": [{"safety": "safe", "action": [{"do": "uninstall", "packages": ["{unwanted}"]}]}],

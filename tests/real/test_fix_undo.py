@@ -121,7 +121,7 @@ def test_killed_between_steps(uv_env: Env, tmp_path: Path, call: int, moment: st
 
 
 def test_next_repair_names_and_finishes_what_was_interrupted(
-    uv_env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    uv_env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = uv_env
     env.install("--no-deps", "sglang-kernel==0.4.1")
@@ -131,9 +131,15 @@ def test_next_repair_names_and_finishes_what_was_interrupted(
     subprocess.run(command, env={**env.environ, "PATH": path}, cwd=ROOT, capture_output=True, check=False)
     _wait_for_lock(env)
     interrupted = last(env).id
-    capsys.readouterr()
+    for key, value in env.environ.items():
+        monkeypatch.setenv(key, value)
+    main(["check", "--venv", str(env.prefix)])
+    assert f"sgldoctor undo {interrupted}" in capsys.readouterr().err  # an examination names it, too
     env.repair("--yes")
     assert f"was interrupted ({interrupted}" in capsys.readouterr().out
+    ended = {entry.id: entry.end for entry in journal.read(state_folder(env.environ))}
+    assert ended[interrupted] == "kept"  # finished by the other one
+    assert "verified" in ended.values()
     env.install(*WHOLE)
     assert env.report().exit_status == 0
 
