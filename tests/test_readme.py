@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from sgldoctor.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,3 +38,16 @@ def test_every_command_is_in_the_table_and_exists() -> None:
 def test_every_linked_file_exists() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_examples_for_machines_are_valid_yaml_and_name_keys_that_exist() -> None:
+    yaml = pytest.importorskip("yaml")
+    text = (ROOT / "docs" / "repair.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    for block_ in blocks:
+        assert isinstance(yaml.safe_load(block_), list)
+    tasks = yaml.safe_load(blocks[1])
+    assert "fixed.result" in tasks[0]["changed_when"]
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--env-file", "--dry-run", "--path"}:
+        assert any(option in path.read_text(encoding="utf-8") for path in (ROOT / "sgldoctor" / "cli").glob("*.py"))

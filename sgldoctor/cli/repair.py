@@ -10,7 +10,7 @@ from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
-from sgldoctor.fix import install, journal, preflight, sizes, snapshot, transaction, variables
+from sgldoctor.fix import hashes, install, journal, preflight, sizes, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
 from sgldoctor.fix.actions import Place
 from sgldoctor.fix.install import Installer, Move
@@ -64,7 +64,7 @@ def repair(report: Report, target: Target, args: Namespace, again: Again) -> int
     if not target.live:
         raise FixError("an unpacked image (--root) is only examined: run the commands of the report inside it")
     prepared = _prepare(plan, target, report, args)
-    _say_plan("Plan:", plan, prepared.moves, prepared.warnings, quiet)
+    _say_plan("Plan:", prepared.plan, prepared.moves, prepared.warnings, quiet)
     if args.dry_run:
         return _stop(report, args, prepared, "dry run: nothing was changed", quiet)
     if not args.yes and not common.agreed(args):
@@ -116,6 +116,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
             )
         installer = install.choose(target, settings(args), _has_pip(report))
         preflight.refuse(target, report.facts, installer, before)
+        plan = plan._replace(steps=hashes.pinned(installer, plan.steps))
         installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
         versions = {name: entry.version for name, entry in before.packages.items()}
         moves = install.resolve(installer, plan.steps, versions)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from sgldoctor.errors import FixError
-from sgldoctor.fix import effects, install, journal, snapshot
+from sgldoctor.fix import effects, hashes, install, journal, snapshot
 from sgldoctor.fix.effects import Ground
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.journal import Entry
@@ -129,7 +129,7 @@ def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = F
     Raises:
         FixError: the former versions cannot be had; the journal stays open, so that a later try is possible.
     """
-    if work.installer is not None:
+    if work.installer is not None and not hashes.required(work.installer):
         # What was there before may be just what a constraint forbids.
         free = work.installer._replace(settings=work.installer.settings._replace(constraints=()))
         work = work._replace(installer=free)

@@ -170,3 +170,34 @@ def test_refusal_is_status_1_with_the_reason_in_every_format(
         fixed = json.loads(said.out)["fixed"]
         assert fixed["result"] == "failed"
         assert "has no pip" in fixed["because"]
+
+
+def hashed(env: Env, folder: Path, *stems: str) -> Path:
+    """A constraint file with the hashes of some wheels, as ``uv pip compile --generate-hashes`` lays it out."""
+    import hashlib
+
+    lines = []
+    for stem in stems:
+        (wheel,) = env.wheels.glob(f"{stem}-*.whl")
+        name, version = wheel.name.split("-")[:2]
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        lines.append(f"{name.replace('_', '-')}=={version} \\\n    --hash=sha256:{digest}\n")
+    path = folder / "hashes.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+def test_hashes_are_kept_where_they_are_required(broken: Env, tmp_path: Path) -> None:
+    broken.uv("uninstall", "numpy")
+    before = broken.versions()
+    required = {"UV_REQUIRE_HASHES": "1"}
+    with pytest.raises(FixError, match="no --constraint file pins numpy with a hash"):
+        broken.repair("--yes", **required)
+    wrong = hashed(broken, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
+    wrong.write_text(wrong.read_text().replace("sha256:", "sha256:" + "0" * 8)[:-9] + "\n")
+    with pytest.raises(FixError):
+        broken.repair("--yes", "--constraint", str(wrong), **required)
+    assert broken.versions() == before
+    right = hashed(broken, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
+    assert broken.repair("--yes", "--constraint", str(right), **required) == 0
+    assert broken.versions()["numpy"] == "2.4.6"
