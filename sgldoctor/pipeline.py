@@ -102,7 +102,11 @@ def examine(target: Target, asked: Asked) -> Facts:
     if model:
         from sgldoctor.probe.model import model as read_model
 
-        facts.merge(read_model(target, model, with_memory=bool(asked.launch)))
+        facts.merge(read_model(target, model, with_memory=True))
+        if asked.model:
+            from sgldoctor.probe.modelfiles import modelfiles
+
+            facts.merge(modelfiles(target, asked.model))
     return facts
 
 

@@ -19,6 +19,7 @@ STAGES = (
     ("rdma", ("modules",)),
     ("environment", ("environment", "environment.warned", "libraries.shadowed")),
     ("models", ("log.failed_import",)),
+    ("modelfiles", ("model.files",)),
     ("launch", ("launch", "launch.argument", "launch.option", "model")),
 )
 """Stages in order: a later one may use what an earlier one derived."""

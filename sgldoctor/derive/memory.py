@@ -217,7 +217,7 @@ def _row(u: Use, source: str, s: Settings, facts: Facts) -> Row:
         "concurrency": u.tokens // context if context and u.tokens else 0, "minimum": least,
         "gpus": max(math.ceil(u.weights / max(most * 0.85, 1)), 1), "note": "",
     }  # fmt: skip
-    row["note"] = _note(row)
+    row["note"] = row["text"] = _note(row)
     return row
 
 

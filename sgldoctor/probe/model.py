@@ -16,7 +16,7 @@ LIMIT = 8 << 20
 """Largest config.json that is read, in bytes; real ones have a few KiB."""
 
 _LARGEST = 1 << 24  # no dimension of a model comes near; beyond it a number is damage
-_REPOSITORY = lazy(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?\Z")
+REPOSITORY = lazy(r"[\w.-]{1,96}(?:/[\w.-]{1,96})?\Z")
 _EXPERT_SIZES = ("moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size")
 # CONTEXT_LENGTH_KEYS of sglang/srt/utils/hf_transformers/common.py (0.5.23).
 _CONTEXT = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_length", "max_position_embeddings")
@@ -68,7 +68,7 @@ def find(target: Target, name: str, *, cache: str = "", revision: str = "main") 
         return "", f"{name} is a single file; its dimensions are not in a config.json"
     if os.path.isabs(name):
         return "", f"{name} does not exist"
-    if not _REPOSITORY.match(name):
+    if not REPOSITORY.match(name):
         return "", f"{name[:120]} is neither a folder nor a hub id"
     hub = target.path(cache) if cache else hub_folder(target)
     if not hub:
