@@ -146,6 +146,9 @@ def conclude(
         failures = unexplained(events, findings)
     if failures:
         findings = rank([_aside(finding) for finding in findings])
+        from sgldoctor.rules.considered import ruled_out
+
+        failures = unexplained(events, findings, lambda event: ruled_out(event, rules, in_release))
     kept, ignored = _silence(findings, options.ignore)
     if failures or any(finding.role == "cause" and finding.rule.cause == UPSTREAM for finding in kept):
         telling.releases(facts, events)

@@ -169,7 +169,7 @@ def _failure(failure: Entry) -> str:
     where = f"line {failure['line']}" + (f" of {failure['source']}" if failure["source"] != "-" else "")
     where += f" (rank {failure['rank']})" if failure["rank"] else ""
     said = f"{failure['type']}: {failure['message']}" if failure["message"] else failure["type"]
-    rest = "".join(f"<p>{escape(failure[name])}</p>" for name in ("place", "known") if failure[name])
+    rest = "".join(f"<p>{escape(failure[name])}</p>" for name in ("place", "known", "ruled_out") if failure[name])
     return f'<article class="warning"><p class="meta">{escape(where)}</p><pre>{escape(said)}</pre>{rest}</article>'
 
 

@@ -32,7 +32,8 @@ def render(report: Report) -> str:
     for failure in data["failures"]:
         failures += 1
         said = f"{failure['type']}: {failure['message']}".strip(": ")
-        text = f"{failure['source']}:{failure['line']}\n{failure['place']}\n{failure['known']}".strip()
+        rest = "\n".join(failure[name] for name in ("place", "known", "ruled_out"))
+        text = f"{failure['source']}:{failure['line']}\n{rest}".strip()
         cases.append(_case("unexplained", said[:200], "failure", said, text))
     for entry in data["ignored"]:
         skipped += 1

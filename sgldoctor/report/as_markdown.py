@@ -111,7 +111,7 @@ def _failure(failure: Entry) -> str:
     rank = f" (rank {failure['rank']})" if failure["rank"] else ""
     said = f"{failure['type']}: {failure['message']}" if failure["message"] else failure["type"]
     lines = [f"#### A failure that no rule explains, {inline(where + rank)}\n", block(said)]
-    lines += [f"{inline(failure[name])}\n" for name in ("place", "known") if failure[name]]
+    lines += [f"{inline(failure[name])}\n" for name in ("place", "known", "ruled_out") if failure[name]]
     return "\n".join(lines)
 
 

@@ -155,7 +155,7 @@ def _failure(failure: Entry) -> Entry:
         "rank": failure["rank"],
     }
     named = {"subject": failure["type"], "cause": "unexplained", "title": said}
-    more = "".join(f"\n{failure[name]}" for name in ("place", "known") if failure[name])
+    more = "".join(f"\n{failure[name]}" for name in ("place", "known", "ruled_out") if failure[name])
     return {
         "ruleId": "unexplained-failure",
         "level": "error",

@@ -252,6 +252,8 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
             lines += paragraph("raised in", safe(failure.place), width)
         if failure.known:
             lines += paragraph("known", safe(failure.known), width)
+        if failure.ruled_out:
+            lines += paragraph("ruled out", safe(failure.ruled_out), width)
     symptoms = [finding for finding in report.findings if finding.role == "symptom"]
     told = [finding for finding in symptoms if finding.explained_by]
     for finding in symptoms:

@@ -26,7 +26,8 @@ class Ignored(NamedTuple):
 class Failure(NamedTuple):
     """A failure in a log that no rule explains: the innermost exception of the first failing rank.
 
-    ``place`` is the file and function of SGLang that raised it, ``known`` what the knowledge says of the message.
+    ``place`` is the file and function of SGLang that raised it, ``known`` what the knowledge says of the
+    message and of that function, ``ruled_out`` which explanations do not fit, and why.
     """
 
     type: str
@@ -36,6 +37,7 @@ class Failure(NamedTuple):
     rank: str
     source: str
     known: str
+    ruled_out: str = ""
 
 
 class Report(NamedTuple):

@@ -164,9 +164,9 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             continue
         if match.type and not _like(event.type, match.type):
             continue
-        if match.place and not _placed(match.place, event):
+        if match.place and not placed(match.place, event):
             continue
-        if match.inner and not any(text in _innermost(event) for text in match.inner):
+        if match.inner and not any(text in innermost(event) for text in match.inner):
             continue
         try:
             # compiled at the first event that comes so far; re remembers what it compiled
@@ -182,12 +182,12 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             yield event, {}, match.anchor
 
 
-def _placed(places: Sequence[str], event: Event) -> bool:
+def placed(places: Sequence[str], event: Event) -> bool:
     """Whether a frame of the event lies in one of the places."""
     return any(place in f"{frame.file}:{frame.function}" for frame in event.frames for place in places)
 
 
-def _innermost(event: Event) -> str:
+def innermost(event: Event) -> str:
     """File and function that raised; a class that looks for its attribute in vain is asked by the frame outside it."""
     for frame in reversed(event.frames):
         if frame.function != "__getattr__":
