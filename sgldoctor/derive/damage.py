@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from sgldoctor.derive.needs import KERNELS, Table, look_up
+import re
+
+from sgldoctor.derive.needs import EXTRA, KERNELS, Table, installed, look_up
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
+
+REQUIRED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def derive(facts: Facts, known: Table, result: Facts) -> None:
     """Add ``packages.damaged`` and ``packages.overlapping`` where RECORD was read."""
     if facts.known("record.damaged"):
-        result.put("packages.damaged", [_damaged(row, known, facts) for row in facts.rows("record.damaged")], "derived")
+        needed = closure(facts)
+        rows = [_damaged(row, known, facts, needed) for row in facts.rows("record.damaged")]
+        result.put("packages.damaged", rows, "derived")
+    if facts.known("packages.leftovers"):
+        result.put("packages.broken", _broken(known, facts), "derived")
     if facts.known("record.shared"):
         pairs = [_overlapping(row, known) for row in facts.rows("record.shared")]
         result.put("packages.overlapping", [row for row in pairs if row is not None], "derived")
@@ -31,9 +39,51 @@ def cure(name: str, version: str, known: Table, facts: Facts) -> str:
     return f"{name}=={version}" if releases.parse(version) is not None else ""
 
 
-def _damaged(row: Row, known: Table, facts: Facts) -> Row:
+def closure(facts: Facts) -> set[str]:
+    """SGLang and all that it needs, by the requirement lines that were kept; markers apart, extras left out."""
+    have = installed(facts)
+    found: set[str] = set()
+    todo = ["sglang", *KERNELS]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for line in (have.get(name) or {}).get("requires") or ():
+            match = REQUIRED.match(line)
+            if match and not EXTRA.search(line):
+                todo.append(releases.normalise(match[0]))
+    return found
+
+
+def _damaged(row: Row, known: Table, facts: Facts, needed: set[str]) -> Row:
     name = str(row["name"])
-    return {**row, "pin": cure(name, str(row["version"]), known, facts)}
+    return {**row, "needed": name in needed, "pin": cure(name, str(row["version"]), known, facts)}
+
+
+def _broken(known: Table, facts: Facts) -> list[Row]:
+    """Distributions whose metadata is damaged, with who requires them and what puts them back."""
+    needed, have = closure(facts), installed(facts)
+    rows = []
+    for row in facts.rows("packages.leftovers"):
+        name, path = str(row["name"]), str(row["path"])
+        if path.rpartition("/")[2].startswith("~"):
+            # pip renames what it is about to replace: its first letter becomes a tilde.
+            whole = sorted(other for other in needed | known.pins.keys() if other[1:] == name)
+            name = whole[0] if whole else name
+        needs_it = name in needed or name in known.pins
+        version = str(have[name]["version"]) if name in have else ""
+        rows.append(
+            {
+                "name": name,
+                "path": path,
+                "problem": row["problem"],
+                "needed": needs_it and name not in have,
+                "pin": cure(name, version, known, facts) or ("" if name in have else look_up(name, known, facts) or ""),
+                "text": f"{path}: {row['problem']}",
+            }
+        )
+    return rows
 
 
 def _overlapping(row: Row, known: Table) -> Row | None:

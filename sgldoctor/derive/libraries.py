@@ -35,7 +35,7 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
     kind = _kind(library, row, facts)
     asked = CUDA_VERSIONED.fullmatch(library)
     provider, state = "", "system"
-    if kind in {"wheel", "cuda-major"}:
+    if kind in {"wheel", "cuda-major", "torch-build"}:
         provider = _provider(library, row, known)
         state = "present" if row.get("place") else "file-gone" if provider in have else "absent"
     version = str(have[provider]["version"]) if provider in have else ""
@@ -80,13 +80,16 @@ def _kind(library: str, row: Row, facts: Facts) -> str:
     if known_libraries.of_driver(library):
         # A machine without a GPU lacks the driver too, and rightly: only where hardware is seen is that a fault.
         return "driver" if facts.value("driver", "hardware") else "no-gpu"
-    if not known_libraries.family(library) and not row.get("recorded_by") and not row.get("place"):
+    family = known_libraries.family(library)
+    if family == "torch" and facts.value("torch", "build") not in (None, "", "cuda"):
+        return "torch-build"
+    if not family and not row.get("recorded_by") and not row.get("place"):
         return "system"
     match = CUDA_VERSIONED.fullmatch(library)
     cuda = str(facts.value("torch", "cuda") or "").partition(".")[0]
     if match and cuda and match[1] != cuda:
         return "cuda-major"
-    if row.get("siblings") and known_libraries.family(library).startswith("nvidia-") and not row.get("place"):
+    if row.get("siblings") and family.startswith("nvidia-") and not row.get("place"):
         return "cuda-major"
     return "wheel"
 

@@ -34,7 +34,8 @@ def derive(facts: Facts) -> Facts:
         result.put("kernel", kernel, "derived")
     result.put("flashinfer", _flashinfer(facts, known, have), "derived")
     if whole:
-        result.put("packages.missing", _missing(known, have), "derived")
+        broken = {str(row["name"]) for row in facts.rows("packages.leftovers") if "/~" not in str(row["path"])}
+        result.put("packages.missing", _missing(known, have, broken), "derived")
     if have:
         result.put("packages.unpinned", _unpinned(known, have), "derived")
         result.put("packages.mixed_cuda", _mixed(known, have), "derived")
@@ -69,8 +70,8 @@ def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) ->
         return None
     if not there and not whole:
         return None
-    name = need.name if need is not None and need.name in there else there[0] if there else ""
-    version = str(have[name]["version"]) if name else ""
+    name = need.name if need is not None and (need.name in there or not there) else there[0]
+    version = str(have[name]["version"]) if there else ""
     wanted = need.exact if need is not None else ""
     sglang = needs.sglang_version(facts)
     if not there:
@@ -86,9 +87,9 @@ def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) ->
     else:
         status = _direction(version, need.specifier)
     torch = needs.torch_version(facts)
-    built = _built_for(name, version, have) if name else ""
+    built = _built_for(name, version, have) if there else ""
     importable = facts.value("kernel.folder", "importable")
-    if importable is None and name and facts.known("kernel.folder") is False and facts.source("packages") == "probe":
+    if importable is None and there and facts.known("kernel.folder") is False and facts.source("packages") == "probe":
         importable = False
     return {
         "name": name,
@@ -98,6 +99,7 @@ def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) ->
         "minimum": releases.minimum(sglang, need.name) if need is not None else "",
         "status": status,
         "importable": importable if there else None,
+        "folder": facts.known("kernel.folder"),
         "pin": need.pin if need is not None else "",
         "torch_built": built,
         "torch_installed": torch,
@@ -176,14 +178,15 @@ def _flashinfer(facts: Facts, known: Table, have: dict[str, Row]) -> list[Row]:
     return rows
 
 
-def _missing(known: Table, have: dict[str, Row]) -> list[Row]:
+def _missing(known: Table, have: dict[str, Row], broken: set[str]) -> list[Row]:
+    """What is required and not there; what is there with ``broken`` metadata is another fault."""
     rows: dict[str, Row] = {}
     for owner, wants in known.needs.items():
         if owner == "torch" and (known.torch_off or "torch" not in have):
             # What another torch would bring comes with that torch.
             continue
         for need in wants:
-            if need.name in have or need.name in rows:
+            if need.name in have or need.name in rows or need.name in broken:
                 continue
             if need.name in KERNELS and any(name in have for name in KERNELS):
                 continue

@@ -209,7 +209,9 @@ def _exporter(stem: str, needed: tuple[str, ...], process: Process) -> Node | No
 def _damaged(process: Process, target: Target, facts: Facts, owners: Owners, found: Findings) -> None:
     """Files whose size is not that of RECORD and that nothing names (cuDNN opens its parts by itself)."""
     for row in facts.rows("record.damaged"):
-        for file in row["files"]:
+        for file in row["files"] if row["library"] else ():
+            if ".so" not in file:
+                continue
             path = next(
                 (f"{site}/{file}" for site in target.sites if rooted.is_file(target.root, f"{site}/{file}")), ""
             )

@@ -1,4 +1,4 @@
-"""RECORD against the files: what a wheel put there and what is there now, for shared objects only.
+"""RECORD against the files: what a wheel put there and what is there now, for shared objects and the heads of modules.
 
 ``pip check`` and ``uv pip check`` compare metadata and see none of this: two wheels that own one file, a file cut
 short, a file deleted. Sizes are compared, not hashes: a ``stat`` of a hundred files instead of reading 5 GB.
@@ -11,13 +11,14 @@ import os
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
+from sgldoctor.probe.elf import BadElf, Elf
 from sgldoctor.probe.target import Target
 from sgldoctor.typed import NamedTuple
 
 CHECKED = lazy(
     r"(?:sgl|sglang|flashinfer|nvidia|nixl|mooncake|deep|flash|nvshmem)(?:-.*)?|torch|torchvision|torchaudio|triton|vllm"
 )
-"""Distributions whose shared objects are compared with RECORD."""
+"""Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
 LIMIT = 64 << 20
 LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
@@ -54,7 +55,12 @@ def entries(data: bytes, *, everything: bool = False) -> list[Entry]:
 
 
 def records(target: Target, installed: list[Row]) -> Facts:
-    """Raw facts ``record.damaged`` and ``record.shared``.
+    """Raw facts ``record.damaged`` and ``record.shared``; what has no RECORD is added to ``packages.leftovers``.
+
+    Of what SGLang stands on every shared object is compared with its size in RECORD. Of all other distributions a size
+    tells little (images strip their libraries), so there only a file that is gone or that no loader would take counts.
+    Of Python's own files the ``__init__.py`` of each top-level module is asked for: without it an import finds an empty
+    namespace, or nothing. Its size is not compared: people mend sources in place.
 
     Args:
         target: the environment.
@@ -62,14 +68,27 @@ def records(target: Target, installed: list[Row]) -> Facts:
     """
     facts = Facts()
     written: dict[str, list[tuple[Row, int]]] = {}
-    for row in installed:
-        if not CHECKED.fullmatch(row["name"]):
-            continue
-        data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT)
-        for entry in entries(data) if data else ():
-            path = os.path.normpath(os.path.join(row["location"], entry.path))
-            written.setdefault(path, []).append((row, entry.size))
     damaged: dict[str, list[Row]] = {}
+    unlisted: list[Row] = []
+    for row in installed:
+        core = CHECKED.fullmatch(row["name"]) is not None
+        data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT)
+        if not data:
+            if row["_path"].endswith(".dist-info") and row["installer"] in ("pip", "uv"):
+                unlisted.append(_unlisted(row, data))
+            continue
+        for entry in entries(data):
+            path = os.path.normpath(os.path.join(row["location"], entry.path))
+            if core:
+                written.setdefault(path, []).append((row, entry.size))
+            else:
+                _look(target, row, path, entry.size, damaged)
+        for name in _modules(data):
+            path = f"{row['location']}/{name}/__init__.py"
+            real = rooted.size(target.root, path)
+            if not real:
+                problem = "missing" if real is None else "empty"
+                damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
     shared: dict[tuple[str, str], list[str]] = {}
     for path, owners in written.items():
         real = rooted.size(target.root, path)
@@ -80,32 +99,71 @@ def records(target: Target, installed: list[Row]) -> Facts:
         for row, size in owners:
             if real is None or (size >= 0 and real != size):
                 others = [name for name in names if name != row["name"]]
-                damaged.setdefault(row["_path"], []).append(
-                    {
-                        "name": row["name"],
-                        "version": row["version"],
-                        "file": os.path.relpath(path, row["location"]),
-                        "problem": "missing" if real is None else "size",
-                        "library": True,
-                        "owner": others[0] if others else "",
-                        "text": _sentence(row, path, real, size),
-                    }
-                )
+                found = _damage(row, path, "missing" if real is None else "size", real, size, library=True)
+                damaged.setdefault(row["_path"], []).append({**found, "owner": others[0] if others else ""})
     facts.put("record.damaged", [_one(rows) for rows in damaged.values()], "probe")
     facts.put("record.shared", [_pair(target, installed, *pair, paths) for pair, paths in shared.items()], "probe")
+    if unlisted:
+        facts.put("packages.leftovers", unlisted, "probe")
     return facts
 
 
-def _sentence(row: Row, path: str, real: int | None, size: int) -> str:
-    name = os.path.basename(path)
+def _unlisted(row: Row, data: bytes | None) -> Row:
+    state = "is gone" if data is None else "is empty"
+    problem = f"its RECORD {state}, so pip and uv can neither remove nor upgrade it"
+    return {"name": row["name"], "path": row["_path"], "problem": problem}
+
+
+def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, list[Row]]) -> None:
+    """Note a shared object of an ordinary distribution that is gone or unusable."""
+    real = rooted.size(target.root, path)
     if real is None:
-        return f"{row['name']} {row['version']} installed {name}, which is gone"
-    return f"{row['name']} {row['version']} installed {name} with {size} bytes, there are {real}"
+        damaged.setdefault(row["_path"], []).append(_damage(row, path, "missing", library=True))
+    elif size >= 0 and real != size:
+        try:
+            Elf(rooted.resolve(target.root, path))
+        except BadElf as error:
+            damaged.setdefault(row["_path"], []).append(_damage(row, path, str(error), real, size, library=True))
+        except OSError:  # unreadable is not damaged
+            pass
+
+
+def _modules(data: bytes) -> list[str]:
+    """The top-level modules whose ``__init__.py``, not an empty one, a RECORD lists."""
+    found = []
+    place = data.find(b"/__init__.py,")
+    while place >= 0:
+        begin = data.rfind(b"\n", 0, place) + 1
+        name = data[begin:place]
+        end = data.find(b"\n", place)
+        line = data[begin : end if end >= 0 else len(data)].rstrip()
+        if b"/" not in name and not line.endswith((b",0", b",")):
+            found.append(name.decode("utf-8", "replace"))
+        place = data.find(b"/__init__.py,", place + 1)
+    return found
+
+
+def _damage(row: Row, path: str, problem: str, real: int | None = None, size: int = -1, *, library: bool) -> Row:
+    name = os.path.basename(path) if library else os.path.relpath(path, row["location"])
+    what = f"{row['name']} {row['version']} installed {name}"
+    if problem == "size":
+        text = f"{what} with {size} bytes, there are {real}"
+    else:
+        text = f"{what}, which is {'gone' if problem == 'missing' else problem}"
+    return {
+        "name": row["name"],
+        "version": row["version"],
+        "file": os.path.relpath(path, row["location"]),
+        "problem": problem,
+        "library": library,
+        "owner": "",
+        "text": text,
+    }
 
 
 def _one(rows: list[Row]) -> Row:
-    """One row for each distribution: its most telling file (a missing one first), and how many there are."""
-    rows.sort(key=lambda row: (row["problem"] != "missing", row["file"]))
+    """One row for each distribution: its most telling file (a missing library first), and how many there are."""
+    rows.sort(key=lambda row: (not row["library"], row["problem"] != "missing", row["file"]))
     return {**rows[0], "count": len(rows), "files": [row["file"] for row in rows[:20]]}
 
 
