@@ -79,7 +79,10 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Re
     rules: Sequence[Rule] = load(options.folders)
     if areas:
         rules = [rule for rule in rules if rule.area in areas]
-    if facts.known("packages") and not any(row.get("name") == "sglang" for row in facts.rows("packages")):
+    there = any(row.get("name") == "sglang" for row in facts.rows("packages")) or facts.value(
+        "sglang.source", "version"
+    )
+    if facts.known("packages") and not there:
         facts.put_unknown("sglang", f"it is not installed in the environment of {name}", essential=True)
     if facts.known("python") and not facts.value("python", "executable"):
         facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")

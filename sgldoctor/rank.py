@@ -7,7 +7,7 @@ The order of evidence, strongest first:
 3. In one chained traceback the inner exception explains the outer ones.
 4. A frame (a loud line that wraps other faults) is explained by a cause found inside it or before it.
 5. ``explains`` of a rule links it to rules or causes that follow from it.
-6. What remains are causes: errors before warnings, then first in time.
+6. What remains are causes: errors before warnings, then first in time; ``before`` of a rule puts what began it first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,20 @@ def rank(findings: Sequence[Finding]) -> list[Finding]:
     ranked = [_explained(finding, findings) for finding in findings]
     by_key = {_key(finding): finding for finding in ranked}
     ranked = [_resolved(finding, by_key) for finding in ranked]
-    return sorted(_uncircled(ranked, findings), key=_order)
+    ordered = sorted(_uncircled(ranked, findings), key=_order)
+    for finding in [entry for entry in ordered if entry.rule.before and entry.role == "cause"]:
+        _move_before(finding, ordered)
+    return ordered
+
+
+def _move_before(finding: Finding, ordered: list[Finding]) -> None:
+    """Put a cause in front of the first one, as severe, that its rule wants told after it."""
+    place = ordered.index(finding)
+    for earlier, other in enumerate(ordered[:place]):
+        named = other.rule.slug in finding.rule.before or other.rule.cause in finding.rule.before
+        if named and other.severity == finding.severity and other.role == "cause":
+            ordered.insert(earlier, ordered.pop(place))
+            return
 
 
 def _key(finding: Finding) -> str:

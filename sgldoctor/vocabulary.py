@@ -23,7 +23,7 @@ FACTS: dict[str, dict[str, str]] = {
         "installer": "pip, uv, conda or empty",
         "editable": "True for an editable install",
         "direct_url": "origin of a direct-URL install, without credentials",
-        "requires": "list of Requires-Dist strings (only for packages that the doctor needs them of)",
+        "requires": "list of Requires-Dist strings, of ordinary packages without those of their extras",
         "requires_python": "Requires-Python of its METADATA",
     },
     "packages.duplicates": {
@@ -61,6 +61,18 @@ FACTS: dict[str, dict[str, str]] = {
         "unwanted": "the other one, or empty",
         "pin": "name==version of the wanted one",
     },
+    "packages.foreign": {
+        "name": "distribution whose compiled modules are for another Python",
+        "version": "its version",
+        "built": "Python that they are for, 3.11",
+        "python": "Python that is here, 3.12",
+    },
+    "modules.shadowed": {
+        "name": "module that SGLang imports",
+        "found": "file or folder of that name that PYTHONPATH puts first",
+        "folder": "the entry of PYTHONPATH",
+    },
+    "sglang.source": {"path": "folder of the module sglang", "version": "what its version file says, or empty"},
     "packages.missing": {
         "name": "distribution that is required and absent",
         "module": "its import name where known",
@@ -80,6 +92,7 @@ FACTS: dict[str, dict[str, str]] = {
         "group": "torch, nvidia, kernel, flashinfer, python (ordinary dependency)",
         "pin": "requirement that satisfies it",
         "mover": "installed distribution that wants the version that is there and not the pinned one, if any",
+        "behind": "True where an ordinary package wants a later major version of it",
         "tolerated": "True where SGLang's own images depart from the pin in the same way: at most a notice",
         "reason": "why it is tolerated, in words",
     },
@@ -421,6 +434,11 @@ FACTS: dict[str, dict[str, str]] = {
         "folder": "entry of LD_LIBRARY_PATH",
         "problem": "missing, empty, stubs, shadows",
         "library": "library it shadows, or empty",
+    },
+    "environment.preload": {
+        "file": "entry of LD_PRELOAD",
+        "library": "its base name",
+        "problem": "missing, or why the loader does not take it",
     },
     "environment.toolkit": {"name": "CUDA_HOME, ...", "value": "value", "problem": "missing, no nvcc, colon"},
     "environment.proxy": {

@@ -113,6 +113,8 @@ def describe(rule: Rule) -> str:
                   for action in recipe.actions]  # fmt: skip
     if rule.explains:
         lines += ["", f"Explains: {', '.join(rule.explains)}"]
+    if rule.before:
+        lines += ["", f"Told before: {', '.join(rule.before)}"]
     lines += ["", *(f"See {entry}" for entry in rule.references)] if rule.references else []
     return "\n".join(lines) + "\n\n"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from sgldoctor.derive.needs import EXTRA, KERNELS, Table, installed, look_up
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
+from sgldoctor.lazy import lazy
 
-REQUIRED = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+REQUIRED = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def derive(facts: Facts, known: Table, result: Facts) -> None:

@@ -76,7 +76,7 @@ def sglang_version(facts: Facts) -> str:
     told = facts.value("sglang", "version")
     if told:
         return str(told)
-    row = installed(facts).get("sglang")
+    row = installed(facts).get("sglang") or facts.one("sglang.source")
     return str(row["version"]) if row else ""
 
 
@@ -154,6 +154,12 @@ def _applies(requirement: Requirement, environment: dict[str, str], extras: set[
         return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in extras or {""})
     except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
         return False
+
+
+def applies(line: str, facts: Facts) -> bool:
+    """Whether the marker of a requirement line holds on the target, no extra asked for."""
+    requirement = parse(line)
+    return requirement is not None and _applies(requirement, _markers(facts), set())
 
 
 def of(name: str, facts: Facts, extras: tuple[str, ...] = ()) -> list[Need]:

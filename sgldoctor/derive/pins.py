@@ -28,6 +28,8 @@ def derive(facts: Facts) -> Facts:
     have = installed(facts)
     if not facts.known("sglang") and "sglang" in have:
         result.put("sglang", _sglang(have["sglang"]), "derived")
+    elif not facts.known("sglang") and facts.known("sglang.source"):
+        result.put("sglang", _source(facts.one("sglang.source")), "derived")
     whole = _whole(facts, known, have)
     kernel = _kernel(facts, known, have, whole=whole)
     if kernel is not None:
@@ -39,6 +41,8 @@ def derive(facts: Facts) -> Facts:
     if have:
         result.put("packages.unpinned", _unpinned(known, have), "derived")
         result.put("packages.mixed_cuda", _mixed(known, have), "derived")
+    if whole and have:
+        _transitive(facts, known, have, result)
     damage.derive(facts, known, result)
     return result
 
@@ -50,6 +54,18 @@ def _sglang(row: Row) -> Row:
         "editable": bool(row.get("editable")),
         "known": releases.known(str(row["version"])),
         "inferred": "",
+    }
+
+
+def _source(row: Row) -> Row:
+    """SGLang that runs from bare sources, or whose metadata cannot be read."""
+    version = str(row["version"])
+    return {
+        "version": version,
+        "location": row["path"],
+        "editable": True,
+        "known": releases.known(version),
+        "inferred": "from its version file: no metadata" if version else "no metadata and no version file",
     }
 
 
@@ -190,17 +206,63 @@ def _missing(known: Table, have: dict[str, Row], broken: set[str]) -> list[Row]:
                 continue
             if need.name in KERNELS and any(name in have for name in KERNELS):
                 continue
-            rows[need.name] = {
-                "name": need.name,
-                "module": MODULES.get(need.name, need.name.replace("-", "_")),
-                "wanted": need.specifier,
-                "wanted_by": need.by,
-                "wanted_by_version": need.by_version,
-                "group": _group(need.name),
-                "pin": known.pins[need.name].pin,
-                "text": f"{need.by} {need.by_version} requires {need.pin}, which is not installed",
-            }
+            rows[need.name] = _absent(need, known.pins[need.name].pin)
     return list(rows.values())
+
+
+def _transitive(facts: Facts, known: Table, have: dict[str, Row], result: Facts) -> None:
+    """Add what ordinary packages lack of each other and nobody above has named."""
+    from sgldoctor.derive.transitive import behind, lacks
+
+    broken = {str(row["name"]) for row in facts.rows("packages.leftovers")}
+    told = {str(row["name"]) for row in (*result.rows("packages.missing"), *result.rows("packages.unpinned"))}
+    missing, unpinned = [], []
+    found = lacks(facts, known, have)
+    # One package that asks for a later major may be overcautious (opencv for numpy 2); several that do will not work.
+    late = [lack[0] for lack in found if lack[0] in have and behind(str(have[lack[0]]["version"]), lack[1])]
+    for lack in found:
+        name, specifier, by, version = lack
+        if name in told or name in broken or by in told:
+            # What a package that is itself off its pin asks for is no fault of the others.
+            continue
+        told.add(name)
+        need = Need(name, specifier.replace(" ", ""), (), by, version)
+        if name in have:
+            held = known.pins.get(name)
+            row = _row(held if held is not None and held.exact else need, str(have[name]["version"]), have)
+            unpinned.append(
+                {
+                    **row,
+                    "wanted": need.specifier,
+                    "wanted_by": by,
+                    "wanted_by_version": version,
+                    "behind": late.count(name) > 1,
+                    "text": _lacking(need, have),
+                }
+            )
+        else:
+            missing.append(_absent(need, known.pins.get(name, need).pin))
+    result.put("packages.missing", missing, "derived")
+    result.put("packages.unpinned", unpinned, "derived")
+
+
+def _lacking(need: Need, have: dict[str, Row]) -> str:
+    return (
+        f"{need.name} {have[need.name]['version']} is installed, {need.by} {need.by_version} requires {need.specifier}"
+    )
+
+
+def _absent(need: Need, pin: str) -> Row:
+    return {
+        "name": need.name,
+        "module": MODULES.get(need.name, need.name.replace("-", "_")),
+        "wanted": need.specifier,
+        "wanted_by": need.by,
+        "wanted_by_version": need.by_version,
+        "group": _group(need.name),
+        "pin": pin,
+        "text": f"{need.by} {need.by_version} requires {pin}, which is not installed",
+    }
 
 
 def _group(name: str) -> str:
@@ -258,6 +320,7 @@ def _row(need: Need, version: str, have: dict[str, Row]) -> Row:
         "group": _group(need.name),
         "pin": need.pin,
         "mover": _mover(need, version, have),
+        "behind": False,
         "tolerated": tolerated,
         "reason": reason,
         "text": f"{need.name} {version} is installed, {need.by} {need.by_version} requires {need.specifier}",
@@ -275,6 +338,7 @@ def _misfit(need: Need, version: str, other: str) -> Row:
         "group": _group(need.by),
         "pin": need.by,
         "mover": "",
+        "behind": False,
         "tolerated": False,
         "reason": "",
         "text": f"{need.by} {version} requires {need.pin}, {need.name} {other} is installed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sgldoctor.facts import Facts, Row
 from sgldoctor.probe.files import exists, names
 from sgldoctor.typed import TYPE_CHECKING
@@ -36,7 +38,27 @@ def environment(target: Target) -> Facts:
     ]
     facts.put("environment", rows, "probe")
     facts.put("environment.library_path", library_path(target), "probe")
+    facts.put("environment.preload", preload(target), "probe")
     return facts
+
+
+def preload(target: Target) -> list[Row]:
+    """Entries of ``LD_PRELOAD`` that the loader cannot load: it says so before every program, and goes on without."""
+    import re
+
+    from sgldoctor.probe import rooted
+
+    rows: list[Row] = []
+    for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
+        if not path.startswith("/"):  # a bare name is searched for like any library
+            continue
+        head = rooted.read(target.root, path, 64)
+        problem = "missing" if head is None else "" if head[:4] == b"\x7fELF" else "no ELF file"
+        if problem:
+            name = os.path.basename(path)
+            text = f"LD_PRELOAD names {path}, which is {'not there' if problem == 'missing' else problem}"
+            rows.append({"file": path, "library": name, "problem": problem, "text": text})
+    return rows
 
 
 def library_path(target: Target) -> list[Row]:

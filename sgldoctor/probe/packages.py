@@ -12,6 +12,7 @@ from sgldoctor.knowledge.releases import normalise
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import record, rooted
 from sgldoctor.probe.components import components
+from sgldoctor.probe.modules import modules
 from sgldoctor.probe.target import Target
 
 HEADER = 1 << 18
@@ -21,7 +22,9 @@ CORE = lazy(
     r"(?:sgl|sglang|torch|flashinfer|flash|nvidia|nvshmem|nixl|mooncake|deep|cuda)(?:-.*)?"
     r"|(?:torch(?:vision|audio|codec|ao)|triton|vllm|transformers|numpy|apache-tvm-ffi|xgrammar|pytorch-triton)"
 )
-"""Distributions whose requirements are kept whole; of the others only what they ask of these."""
+"""Distributions whose requirements are kept whole; of the others without what their extras ask for."""
+
+ASKED_BY_EXTRA = lazy(r";.*\bextra\b")
 
 FIELD = lazy(rb"^(Requires-Dist|Name|Version|Requires-Python):([^\n]*)", re.MULTILINE)
 NAME = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -55,6 +58,7 @@ def packages(target: Target) -> Facts:
     facts.put("components", components(target, effective), "probe")
     middle = time.perf_counter()
     facts.merge(record.records(target, found))
+    facts.merge(modules(target, found))
     facts.seconds["packages"] = round(middle - start, 4)
     facts.seconds["records"] = round(time.perf_counter() - middle, 4)
     return facts
@@ -152,7 +156,7 @@ def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | 
         return None
     name = normalise(name)
     if not is_core(name):
-        requires = [line for line in requires if _asks_core(line)]
+        requires = [line for line in requires if not ASKED_BY_EXTRA.search(line)]
     row: Row = {
         "name": name,
         "version": version,
@@ -169,11 +173,6 @@ def _distribution(target: Target, site: str, path: str, metadata: str) -> Row | 
     if origin is not None:
         row["direct_url"], row["editable"] = _origin(origin)
     return row
-
-
-def _asks_core(requirement: str) -> bool:
-    match = NAME.match(requirement)
-    return match is not None and is_core(normalise(match[0])) and "extra" not in requirement.partition(";")[2]
 
 
 def _origin(text: str) -> tuple[str, bool]:

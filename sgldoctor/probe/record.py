@@ -21,6 +21,8 @@ CHECKED = lazy(
 """Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
 LIMIT = 64 << 20
+TAG = lazy(r"\.cpython-(\d)(\d{1,2})-")
+"""A compiled module for one minor release of Python alone; ``abi3`` ones carry no such tag."""
 LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
 SHARED_OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?$")
 
@@ -55,7 +57,7 @@ def entries(data: bytes, *, everything: bool = False) -> list[Entry]:
 
 
 def records(target: Target, installed: list[Row]) -> Facts:
-    """Raw facts ``record.damaged`` and ``record.shared``; what has no RECORD is added to ``packages.leftovers``.
+    """Raw facts ``record.damaged``, ``record.shared``, ``packages.foreign``; without RECORD: ``packages.leftovers``.
 
     Of what SGLang stands on every shared object is compared with its size in RECORD. Of all other distributions a size
     tells little (images strip their libraries), so there only a file that is gone or that no loader would take counts.
@@ -70,6 +72,8 @@ def records(target: Target, installed: list[Row]) -> Facts:
     written: dict[str, list[tuple[Row, int]]] = {}
     damaged: dict[str, list[Row]] = {}
     unlisted: list[Row] = []
+    foreign: list[Row] = []
+    minor = ".".join(target.version.split(".")[:2])
     for row in installed:
         core = CHECKED.fullmatch(row["name"]) is not None
         data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT)
@@ -77,7 +81,11 @@ def records(target: Target, installed: list[Row]) -> Facts:
             if row["_path"].endswith(".dist-info") and row["installer"] in ("pip", "uv"):
                 unlisted.append(_unlisted(row, data))
             continue
-        for entry in entries(data):
+        listed = entries(data)
+        tags = {f"{match[1]}.{match[2]}" for entry in listed if (match := TAG.search(entry.path))}
+        if minor and tags and minor not in tags and not _for_any(target, row):
+            foreign.append(_foreign(row, min(tags), minor))
+        for entry in listed:
             path = os.path.normpath(os.path.join(row["location"], entry.path))
             if core:
                 written.setdefault(path, []).append((row, entry.size))
@@ -103,9 +111,21 @@ def records(target: Target, installed: list[Row]) -> Facts:
                 damaged.setdefault(row["_path"], []).append({**found, "owner": others[0] if others else ""})
     facts.put("record.damaged", [_one(rows) for rows in damaged.values()], "probe")
     facts.put("record.shared", [_pair(target, installed, *pair, paths) for pair, paths in shared.items()], "probe")
+    facts.put("packages.foreign", foreign, "probe")
     if unlisted:
         facts.put("packages.leftovers", unlisted, "probe")
     return facts
+
+
+def _for_any(target: Target, row: Row) -> bool:
+    """Whether a wheel claims to fit any Python: then what it holds for a single one is an extra that nobody misses."""
+    wheel = rooted.text(target.root, row["_path"] + "/WHEEL", 4096) or ""
+    return re.search(r"^Tag: cp3\d+-cp3", wheel, re.MULTILINE) is None
+
+
+def _foreign(row: Row, built: str, minor: str) -> Row:
+    text = f"the compiled modules of {row['name']} {row['version']} are for Python {built}, this is Python {minor}"
+    return {"name": row["name"], "version": row["version"], "built": built, "python": minor, "text": text}
 
 
 def _unlisted(row: Row, data: bytes | None) -> Row:

@@ -64,7 +64,7 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
         problems.append(f"cause {rule.cause!r} is not in the vocabulary (sgldoctor/knowledge/data/causes.tsv)")
     if not rule.about:
         problems.append("'about' must say why it happens")
-    problems += [f"explains {name!r}, which is neither a rule nor a cause" for name in rule.explains
+    problems += [f"names {name!r}, which is neither a rule nor a cause" for name in (*rule.explains, *rule.before)
                  if name not in known and name not in vocabulary]  # fmt: skip
     problems += _lint_when(rule.when)
     names: set[str] = set()

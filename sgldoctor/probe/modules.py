@@ -1,0 +1,71 @@
+"""Which folder a module comes from where that is not its distribution: PYTHONPATH comes first; bare sources."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
+from sgldoctor.probe import rooted
+from sgldoctor.probe.target import Target
+
+VERSION = lazy(r"^__version__\b[^\n=]*=[^\n]*?['\"](\d[\w.!+-]{0,60})['\"]", re.MULTILINE)
+FIRST = ("torch", "sgl_kernel", "flashinfer", "transformers", "numpy", "triton", "tokenizers", "zmq", "fastapi",
+         "uvicorn", "pydantic", "huggingface_hub", "safetensors", "xgrammar", "outlines", "deep_ep", "deep_gemm",
+         "torchvision", "torchaudio", "nvidia", "vllm", "mooncake", "nixl", "PIL", "requests", "aiohttp")  # fmt: skip
+"""Modules that SGLang imports; a folder of one of these names that comes first breaks it. Names of the standard library
+that people like for their own files come with these."""
+STANDARD = ("types", "typing", "logging", "queue", "select", "signal", "socket", "token", "tokenize", "random", "email",
+            "http", "json", "io", "platform", "enum", "inspect", "copy", "profile", "test_support")  # fmt: skip
+
+
+def modules(target: Target, found: list[Row]) -> Facts:
+    """The facts ``modules.shadowed`` and ``sglang.source``.
+
+    Args:
+        target: the environment.
+        found: rows of its distributions: one whose own folder comes first on PYTHONPATH shadows nothing.
+    """
+    facts = Facts()
+    homes = {str(row["location"]) for row in found}
+    rows: list[Row] = []
+    for folder in search_path(target):
+        if folder in homes or folder in target.sites:
+            continue
+        entries = set(rooted.names(target.root, folder))
+        rows += [
+            _row(module, folder, module not in entries)
+            for module in FIRST
+            if f"{module}.py" in entries or (module in entries and _is_package(target, f"{folder}/{module}"))
+        ]
+        rows += [_row(module, folder, True) for module in STANDARD if f"{module}.py" in entries]
+    facts.put("modules.shadowed", rows, "probe")
+    for site in dict.fromkeys((*search_path(target), *target.sites)):
+        if rooted.is_file(target.root, f"{site}/sglang/__init__.py"):
+            texts = (
+                rooted.text(target.root, f"{site}/sglang/{name}", 65536) or "" for name in ("_version.py", "version.py")
+            )
+            match = next((match for text in texts if (match := VERSION.search(text))), None)
+            facts.put("sglang.source", {"path": f"{site}/sglang", "version": match[1] if match else ""}, "probe")
+            break
+    return facts
+
+
+def search_path(target: Target) -> list[str]:
+    """The absolute folders of PYTHONPATH, in order."""
+    return [
+        os.path.normpath(folder)
+        for folder in target.environ.get("PYTHONPATH", "").split(":")
+        if folder.startswith("/") and rooted.is_folder(target.root, folder)
+    ]
+
+
+def _is_package(target: Target, folder: str) -> bool:
+    """Whether a folder is a package: one without ``__init__.py`` is passed over while anything later has the name."""
+    return rooted.is_file(target.root, f"{folder}/__init__.py")
+
+
+def _row(module: str, folder: str, file: bool) -> Row:
+    path = f"{folder}/{module}.py" if file else f"{folder}/{module}"
+    return {"name": module, "found": path, "folder": folder, "text": f"'import {module}' takes {path}, by PYTHONPATH"}
