@@ -120,7 +120,7 @@ def records(target: Target, installed: list[Row]) -> Facts:
 def _for_any(target: Target, row: Row) -> bool:
     """Whether a wheel claims to fit any Python: then what it holds for a single one is an extra that nobody misses."""
     wheel = rooted.text(target.root, row["_path"] + "/WHEEL", 4096) or ""
-    return re.search(r"^Tag: cp3\d+-cp3", wheel, re.MULTILINE) is None
+    return not any(line.startswith("Tag: cp3") and "-cp3" in line for line in wheel.splitlines())
 
 
 def _foreign(row: Row, built: str, minor: str) -> Row:

@@ -1,6 +1,7 @@
 """What was seen in the lab, in small files: a snapshot of each sound environment, of each variant what differs.
 
-``python -m tests.lab.replay LAB [NAME...]`` makes variants and records them anew. Recorded are the facts that rules
+``python -m tests.lab.replay LAB [NAME...]`` makes variants and records them anew; ``--accept`` in place of LAB writes
+what today's rules find in the recorded ones. Recorded are the facts that rules
 and derivations judge, without anything of the machine on which that was done.
 """
 
@@ -109,8 +110,21 @@ def record(lab: Path, work: Path, variant: Variant) -> None:
     (FOLDER / f"{variant.name}.json").write_text(json.dumps(kept, indent=1) + "\n")
 
 
+def accept() -> None:
+    """Write what today's rules find into all recorded files, for review."""
+    for path in sorted(FOLDER.glob("*.json")):
+        kept = load(path.stem)
+        data = kept if path.stem.startswith("sound-") else assembled(load(f"sound-{kept['good']}"), kept)
+        with tempfile.TemporaryDirectory() as scratch:
+            found = told(judge({key: value for key, value in data.items() if key != "findings"}, Path(scratch)))
+        path.write_text(json.dumps({**kept, "findings": found}, indent=1) + "\n")
+
+
 def main(arguments: list[str]) -> None:
-    """Record the variants named, or all."""
+    """Record the variants named, or all; with ``--accept`` only judge anew what is recorded."""
+    if arguments == ["--accept"]:
+        accept()
+        return
     from tests.lab.variants import ALL
 
     lab, names = Path(arguments[0]), arguments[1:]
