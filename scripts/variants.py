@@ -38,7 +38,11 @@ def build() -> dict[str, Any]:
         name: [list(variant) for variant in joined({v: pinned(name, v, Facts()) for v in releases.versions()})]
         for name in names()
     }
-    return {"source": "scripts/variants.py, from sglang-releases.json", "names": {k: v for k, v in table.items() if v}}
+    return {
+        "source": "scripts/variants.py, from sglang-releases.json",
+        "releases": list(releases.versions()),
+        "names": {name: ranges for name, ranges in table.items() if ranges},
+    }
 
 
 if __name__ == "__main__":

@@ -105,8 +105,7 @@ def file(report: Report, reports: Sequence[Report], args: Namespace, judge: Judg
         FixError: the file cannot be changed, or what would be written does not prove itself; nothing was changed.
     """
     from sgldoctor.fix import files as writing
-    from sgldoctor.fix.launchfile import rewritten
-    from sgldoctor.launch import files
+    from sgldoctor.fix.launchfile import found, rewritten
 
     asked = wanted(reports, unsafe=args.unsafe, strict=args.strict)
     if args.format == "human":
@@ -119,7 +118,7 @@ def file(report: Report, reports: Sequence[Report], args: Namespace, judge: Judg
         raise FixError(f"{args.file} is gone; nothing was changed")
     release = str(reports[0].facts.value("launch", "sglang") or "")
     new = rewritten(old, args.file, asked.actions, os.environ, release)
-    after = judge(files.find(new, args.file, os.environ))
+    after = judge(found(new, args.file, os.environ))
     _prove(reports, after, asked)
     difference = _difference(old, new, args.file)
     told = {"file": args.file, "diff": redact(difference), **_told(asked)}

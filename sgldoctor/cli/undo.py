@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from sgldoctor.cli import common
 from sgldoctor.errors import FixError
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     prefix = "" if args.id else common.target(args).prefix
     entry = journal.undoable(folder, prefix, args.id)
     if entry.begun.get("file"):
-        return _file(folder, entry, args.dry_run)
+        return _file(folder, entry, args.dry_run, args.format)
     from sgldoctor.fix import install, preflight, snapshot, transaction
     from sgldoctor.probe.environments import find
 
@@ -59,26 +60,39 @@ def main(arguments: list[str]) -> int:
     lines += [f"cannot be brought back by an installer: {name}" for name in lost]
     lines += [f"take back: {line['data']['do']}" for line in entry.events if line.get("event") == "action"]
     if args.dry_run:
-        common.write(clean("\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])])) + "\n")
-        return 0
+        text = "\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])])
+        return _told(entry, "dry run: nothing was changed", lines, (), args.format, text)
     lock = preflight.lock(folder, target.prefix)
+    say = (lambda text: common.write(clean(text) + "\n")) if args.format == "human" else (lambda _: None)
     try:
-        notes = transaction.back(work._replace(lock=lock), entry, "undone", lambda text: common.write(text + "\n"))
+        notes = transaction.back(work._replace(lock=lock), entry, "undone", say)
     finally:
         os.close(lock)
-    for note in notes:
-        common.write(f"note: {note}\n")
-    common.write(clean(f"{entry.id} is taken back: {entry.why}") + "\n")
+    text = "\n".join([*(f"note: {note}" for note in notes), f"{entry.id} is taken back: {entry.why}"])
+    return _told(entry, "undone", lines, notes, args.format, text)
+
+
+def _told(entry: Entry, result: str, done: Sequence[str], notes: Sequence[str], form: str, text: str) -> int:
+    """What was done, for a person or as one JSON object; always status 0."""
+    if form == "json":
+        import json
+
+        row = {"id": entry.id, "result": result, "prefix": entry.prefix, "why": entry.begun.get("why", []),
+               "done": list(done), "notes": list(notes)}  # fmt: skip
+        text = json.dumps(row, indent=1)
+        common.write(text + "\n")
+    else:
+        common.write(clean(text) + "\n")
     return 0
 
 
-def _file(folder: str, entry: Entry, dry_run: bool) -> int:
+def _file(folder: str, entry: Entry, dry_run: bool, form: str) -> int:
     """Put back a file that ``launch --fix`` has written."""
     from sgldoctor.fix import effects, journal, preflight
 
+    what = [f"take back: {entry.prefix} as it was before"]
     if dry_run:
-        common.write(clean(f"{entry.id}: {entry.why}\ntake back: {entry.prefix} as it was before") + "\n")
-        return 0
+        return _told(entry, "dry run: nothing was changed", what, (), form, f"{entry.id}: {entry.why}\n{what[0]}")
     lock = preflight.lock(folder, entry.prefix)
     try:
         ground = effects.Ground("", os.environ, entry.id)
@@ -89,8 +103,7 @@ def _file(folder: str, entry: Entry, dry_run: bool) -> int:
         journal.append(folder, {"id": entry.id, "event": "undone", "touched": []})
     finally:
         os.close(lock)
-    common.write(clean(f"{entry.id} is taken back: {entry.prefix} is as it was before") + "\n")
-    return 0
+    return _told(entry, "undone", what, (), form, f"{entry.id} is taken back: {entry.prefix} is as it was before")
 
 
 def _list(found: list[Entry], form: str) -> int:

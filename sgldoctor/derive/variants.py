@@ -29,12 +29,18 @@ def variants(name: str, facts: Facts) -> list[Variant]:
     Only releases that fit are looked at: those that print the log's texts (``log.releases``) and that pin the torch
     which the log names. A release that does not pin the name ends its range.
     """
-    table = releases.load("pin-variants.json")["names"].get(releases.normalise(name), ())
-    known = releases.versions()
-    each: dict[str, str | None] = dict.fromkeys(known)
-    for first, last, wanted in table:
-        each.update(dict.fromkeys(known[known.index(first) : known.index(last) + 1], wanted))
+    each = _each(name)
     return joined({version: each[version] for version in _fitting(facts)})
+
+
+def _each(name: str) -> dict[str, str | None]:
+    """Every known release, oldest first, with what it pins. From a small file: that of all requirements is large."""
+    data = releases.load("pin-variants.json")
+    known: list[str] = data["releases"]
+    each: dict[str, str | None] = dict.fromkeys(known)
+    for first, last, wanted in data["names"].get(releases.normalise(name), ()):
+        each.update(dict.fromkeys(known[known.index(first) : known.index(last) + 1], wanted))
+    return each
 
 
 def joined(each: Mapping[str, str | None]) -> list[Variant]:
@@ -51,13 +57,14 @@ def joined(each: Mapping[str, str | None]) -> list[Variant]:
 
 
 def _fitting(facts: Facts) -> Sequence[str]:
-    known = list(releases.versions())
+    pins = _each("torch")
+    known = list(pins)
     first, last = facts.value("log.releases", "first"), facts.value("log.releases", "last")
     if first in known and last in known:
         known = known[known.index(first) : known.index(last) + 1]
     torch = str(facts.value("torch", "version") or "").partition("+")[0]
     # A torch that no release pins was moved: it tells nothing.
-    return [version for version in known if torch and releases.torch_pin(version) == torch] or known
+    return [version for version in known if torch and pins[version] == f"torch=={torch}"] or known
 
 
 def pinned(name: str, version: str, facts: Facts) -> str | None:

@@ -9,9 +9,9 @@ from sgldoctor.errors import FixError
 
 
 def read(path: str) -> str | None:
-    """The text of a file; None where there is none."""
+    """The text of a file, its line ends as they are; None where there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -93,7 +93,7 @@ def write(path: str, text: str, mode: int = 0o600) -> None:
             mode = stat.S_IMODE(os.stat(path).st_mode)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -51,11 +51,16 @@ def rewritten(
         FixError: the place cannot be told for sure, or the text would then say something else than what is meant.
     """
     for number, wanted in actions.items():
-        before = files.find(text, name, environ)
+        before = found(text, name, environ)
         after = _one(text, before[number], wanted, release)
-        _prove(before, files.find(after, name, environ), number, wanted, release)
+        _prove(before, found(after, name, environ), number, wanted, release)
         text = after
     return text
+
+
+def found(text: str, name: str, environ: Mapping[str, str]) -> list[Located]:
+    """The server commands in a text that may hold bytes which are no UTF-8 (as lone surrogates, one character each)."""
+    return files.find(re.sub("[\ud800-\udfff]", "\ufffd", text), name, environ)
 
 
 def _one(text: str, located: Located, actions: Sequence[Action], release: str) -> str:

@@ -136,6 +136,26 @@ def test_words_are_shown_as_they_should_be(script: Path, capsys: pytest.CaptureF
     assert main(["launch", "--sglang", "0.5.8", "--yes", "--", *command]) == 2
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_every_other_byte_stays(script: Path, end: bytes) -> None:
+    """Line ends of Windows, bytes that are no UTF-8, and a last line that does not end."""
+    old = b"services:\n  a: # \xff\n    command:\n    - sglang\n    - serve\n    - m\n"
+    old += b"    - --max-micro-batch-size\n    - '8'"
+    path = script.with_name("compose.yaml")
+    path.write_bytes(old.replace(b"\n", end))
+    assert launch(path, "--fix", "--yes") == 0
+    assert path.read_bytes() == old.replace(b"\n", end).replace(b"--max-micro", b"--pp-max-micro")
+    name = backups(script)[0].name.rpartition("sgldoctor-")[2]
+    assert main(["undo", name]) == 0
+    assert path.read_bytes() == old.replace(b"\n", end)
+
+
+def test_file_that_is_no_file_is_one_line(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (script.parent, script.with_name("absent"), Path("-")):
+        assert launch(path, "--fix", "--yes") == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_secret_of_a_launch_line_is_not_shown(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script.write_text(SCRIPT.replace("--port 30001", "--api-key s3cr3t-v4lue --max-micro-batch-size 9"))
     launch(script, "--fix", "--yes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -74,6 +75,8 @@ def test_undo_by_id_list_and_dry_run(uv_env: Env) -> None:
     assert "verified" in listed
     dry = undo(env, name, "--dry-run").stdout
     assert "uninstall numpy" in dry
+    told = json.loads(undo(env, name, "--dry-run", "--format", "json").stdout)
+    assert (told["id"], told["done"]) == (name, ["uninstall numpy"])
     assert env.versions() == whole
     assert undo(env, name).returncode == 0
     assert "numpy" not in env.versions()
