@@ -176,11 +176,13 @@ def _judge(
     from sgldoctor.knowledge import flags
     from sgldoctor.launch import model_of
 
+    said = facts_of(line)
+    row = said.one("launch")
+    if row.get("release") and not given.sglang:
+        here = _in_image(here, str(row["release"]))
     facts = Facts()
     facts.merge(here)
     facts.put("environment", _variables(given, place, shell=line.kind in ("", "shell")), "probe")
-    said = facts_of(line)
-    row = said.one("launch")
     row["sglang"] = flags.judges(here.value("sglang", "version")).release
     if file:
         row |= {"file": file, "line": line.line}
@@ -196,6 +198,26 @@ def _judge(
     # A server with options of its own (diffusion models): then no option at all was judged.
     facts.unknown = [entry._replace(essential=entry.essential or entry.what == UNJUDGED) for entry in facts.unknown]
     return report._replace(findings=tuple(_placed(finding, line, file, facts) for finding in report.findings))
+
+
+def _in_image(here: Facts, release: str) -> Facts:
+    """``here`` with the release of the image in which the line runs: what is installed here is none of its business."""
+    from sgldoctor.knowledge import flags, releases
+
+    out = Facts()
+    for name in here.names():
+        if name not in ("sglang", "packages", "components", "torch", "python"):
+            out.put(name, here.rows(name), here.source(name))
+    for entry in here.unknown:
+        if entry.what not in ("sglang", "flags", "packages"):
+            out.put_unknown(entry.what, entry.because, essential=entry.essential)
+    out.put_unknown("packages", "not judged: the line runs in an image of its own")
+    row = {"version": release, "known": releases.known(release), "inferred": "named by the image"}
+    out.put("sglang", row, "launch")
+    judged = flags.judges(release)
+    if not judged.exact:
+        out.put_unknown("flags", judged.note)
+    return out
 
 
 def _variables(given: Given, place: Place, *, shell: bool) -> list[Row]:

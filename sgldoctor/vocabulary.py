@@ -453,6 +453,7 @@ FACTS: dict[str, dict[str, str]] = {
         "entry": "launch_server, serve, router or options (bare options without a program)",
         "flags": "list of 'flag=value'",
         "sglang": "release that judged it",
+        "release": "release that its container image or uv run --with names, if any",
         "file": "file it stands in, if any",
     },
     "launch.argument": {
@@ -480,12 +481,16 @@ FACTS: dict[str, dict[str, str]] = {
         "certain": "False where a release that may be meant accepts it",
     },
     "launch.conflict": {
-        "name": "which check of SGLang",
+        "name": "which check of SGLang, argument-check where it has no name",
+        "kind": "arguments, sizes, backend, backend-gpu, quantization, deepep, context",
         "flags": "list of the flags that contradict each other",
         "note": "one sentence with the values",
         "says": "SGLang's own text, empty where it fails without one",
         "where": "file and function of SGLang",
         "certain": "False where a release that may be meant has no such check",
+        "backend": "the backend refused, for kind backend and backend-gpu",
+        "method": "the quantisation or type refused, for kind quantization",
+        "problem": "the same as note, for kind deepep",
     },
     "launch.missing_package": {
         "package": "distribution needed",

@@ -203,8 +203,10 @@ def _converts(text: str, kind: str) -> bool:
             int(text)
         elif kind in ("float", "List[float]"):
             float(text)
-        elif kind == "json.loads":
+        elif kind in ("json.loads", "json_list_type"):
             json.loads(text)
+        elif kind == "parse_cuda_graph_config_arg":
+            return isinstance(json.loads(text), dict)
         elif kind == "human_readable_int":
             return whole(text) is not None
     except (ValueError, RecursionError):

@@ -7,10 +7,12 @@ run time) says nothing.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from sgldoctor.derive import parallel_checks, serving_checks
 from sgldoctor.derive.effective import Settings, read, whole_line
+from sgldoctor.derive.refusals import refusals
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.releases import load
@@ -40,6 +42,7 @@ def conflicts(facts: Facts) -> Facts:
             rows.append(
                 {
                     "name": entry["name"],
+                    "kind": entry.get("kind", "arguments"),
                     "flags": entry["flags"],
                     "note": note,
                     "says": entry["says"],
@@ -47,8 +50,26 @@ def conflicts(facts: Facts) -> Facts:
                     "certain": certain,
                 }
             )
-    out.put("launch.conflict", rows, "derived")
+    if judged.exact:
+        rows += [{**row, "certain": True} for row in refusals(settings) if not any(_told(row, one) for one in rows)]
+    out.put("launch.conflict", [_named(row, settings) for row in rows], "derived")
     return out
+
+
+def _named(row: Row, s: Settings) -> Row:
+    """The row with what its rule calls it by: the backend, the quantisation method, or the problem."""
+    if row["kind"] in ("backend", "backend-gpu"):
+        flag = next((one for one in row["flags"] if one.endswith("-backend") and s.given(one)), row["flags"][0])
+        return {**row, "backend": s.text(flag) or flag}
+    if row["kind"] == "quantization":
+        return {**row, "method": s.text(row["flags"][0]) or row["flags"][0]}
+    return {**row, "problem": row["note"]} if row["kind"] == "deepep" else row
+
+
+def _told(row: Row, held: Row) -> bool:
+    """Whether a refusal is already told in better words: the same message, or nothing but the same options."""
+    one, other = (re.sub(r"\b(?:self|cfg|view)\.", "", said["says"])[:40] for said in (row, held))
+    return (bool(other) and (one.startswith(other) or other.startswith(one))) or set(row["flags"]) <= set(held["flags"])
 
 
 def _simple(entry: dict[str, Any], s: Settings) -> str:

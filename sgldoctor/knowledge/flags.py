@@ -35,6 +35,7 @@ class Flag(NamedTuple):
         raises: whether this release stops as soon as it is given.
         successor: what SGLang names instead, ``""`` if nothing.
         says: SGLang's words about its end, ``""`` if none.
+        action: argparse's or SGLang's own action, ``""`` where the value is stored.
     """
 
     flag: str
@@ -49,6 +50,7 @@ class Flag(NamedTuple):
     raises: bool
     successor: str
     says: str
+    action: str = ""
 
 
 class Judges(NamedTuple):
@@ -172,7 +174,7 @@ def _flag(flag: str, entry: dict[str, Any], warns_only: bool, called: dict[str, 
         flag, names, str(entry["dest"]), str(entry["type"]), nargs, listed, entry.get("default"),
         bool(entry.get("required")), ended,
         action == "DeprecatedAction" and (not warns_only or says.startswith("Removed")),
-        _successor(str(deprecated.get("use") or ""), says) if ended else "", says,
+        _successor(str(deprecated.get("use") or ""), says) if ended else "", says, str(action),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class Command(NamedTuple):
         arguments: what the server receives, with what could be looked up put in.
         environment: variables that the text itself sets for the command: name, value, whether the value is known.
         problems: defects of the script, such as a comment after a continuation.
+        release: the release of SGLang that its container image or ``uv run --with`` names, ``""`` if none.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Command(NamedTuple):
     arguments: tuple[Word, ...]
     environment: tuple[tuple[str, str, bool], ...]
     problems: tuple[Problem, ...]
+    release: str = ""
 
 
 def parse(line: str, environ: Mapping[str, str] | None = None) -> Command:
@@ -132,7 +134,19 @@ def _command(
     program = {"launch_server": "python -m sglang.launch_server", "serve": "sglang serve"}.get(kind)
     shown = [program] if program else [word.text for word in words[max(first - 1, 0) : first]]
     text = " ".join(shown + [_quote(word) for word in _without_secrets(arguments)])
-    return Command(text, kind, arguments, tuple((n, v, k) for n, (v, k) in environment.items()), problems)
+    release = next((found for word in words[:first] if word.known and (found := release_of(word.text))), "")
+    return Command(text, kind, arguments, tuple((n, v, k) for n, (v, k) in environment.items()), problems, release)
+
+
+_RELEASE = lazy(
+    r"(?:\A|[/\s=\"'])(?:sglang(?:-[a-z]+)?:v?|sglang(?:\[[\w,-]{1,80}\])?==)(\d+\.\d+\.\d+(?:\.post\d+|rc\d+)?)(?![\w.])"
+)
+
+
+def release_of(text: str) -> str:
+    """The release that an image (``lmsysorg/sglang:v0.5.8-cu130``) or a requirement (``sglang==0.5.8``) names."""
+    match = _RELEASE.search(text)
+    return match[1] if match else ""
 
 
 def _quote(word: Word) -> str:
@@ -255,7 +269,8 @@ def facts(command: Command) -> Facts:
     from sgldoctor.report.redact import redact_value
 
     arguments = _without_secrets(command.arguments)
-    out.put("launch", {"command": command.text, "entry": command.entry}, "launch")
+    row: Row = {"command": command.text, "entry": command.entry}
+    out.put("launch", row | ({"release": command.release} if command.release else {}), "launch")
     rows: list[Row] = [
         {"position": position, "text": word.text, "known": word.known} for position, word in enumerate(arguments)
     ]

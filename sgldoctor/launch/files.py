@@ -104,6 +104,13 @@ def ours(found: list[Command]) -> list[Command]:
     return [c for c in found if c.entry != "options" or any(w.text.startswith("--model") for w in c.arguments)]
 
 
+def of_image(found: list[Located], release: str) -> list[Located]:
+    """The commands with the release that their image holds, where they do not name one themselves."""
+    if not release:
+        return found
+    return [one._replace(command=one.command._replace(release=one.command.release or release)) for one in found]
+
+
 def quoted(words: list[str]) -> str:
     """Words as a shell line that gives these very words back."""
     return " ".join(shlex.quote(word) for word in words)
@@ -120,13 +127,16 @@ def _dockerfile(text: str) -> list[Located]:
     environment: dict[str, str] = {}
     arguments: list[str] = []
     start: dict[str, tuple[str, int]] = {}
-    stage = ""
+    stage = release = ""
     for line, instruction, rest in _instructions(text):
         if instruction == "FROM":
-            found += _stage(stage, environment, arguments, start)
+            found += of_image(_stage(stage, environment, arguments, start), release)
             environment, arguments, start = {}, [], {}
+            release = commands.release_of(rest)
             named = re.search(r"(?i)\sAS\s+(\S+)\s*$", rest)
             stage = named[1] if named else ""
+        elif instruction == "RUN":
+            release = commands.release_of(rest) or release
         elif instruction == "ENV":
             environment.update(_pairs(rest, environment))
         elif instruction == "ARG":
@@ -138,7 +148,7 @@ def _dockerfile(text: str) -> list[Located]:
             start[instruction] = (rest.strip(), line)
             if instruction == "ENTRYPOINT":
                 start.pop("CMD", None)  # an entry point set later forgets an inherited command
-    return found + _stage(stage, environment, arguments, start)
+    return found + of_image(_stage(stage, environment, arguments, start), release)
 
 
 def _instructions(text: str) -> list[tuple[int, str, str]]:

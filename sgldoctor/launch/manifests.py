@@ -13,7 +13,7 @@ from sgldoctor.errors import InputError
 from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
 from sgldoctor.launch.command import Command
-from sgldoctor.launch.files import Located, ours
+from sgldoctor.launch.files import Located, of_image, ours
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import Any
 
@@ -117,6 +117,10 @@ def _located(found: list[Command], kind: str, where: str, line: int, unknown: li
     return [Located(command, kind, where, line, tuple(unknown)) for command in ours(found)]
 
 
+def _release(image: Entry | None) -> str:
+    return commands.release_of("".join(_texts(image)))
+
+
 def _exports(environment: Mapping[str, str | None]) -> str:
     """Lines that set variables for the command after them; one without a value is unknown there."""
     lines = []
@@ -144,7 +148,7 @@ def _service(name: str, entry: Entry, environ: Mapping[str, str]) -> list[Locate
     unknown = [f"variables from {what}" for what in _texts(data.get("env_file"))]
     environment = _compose_environment(data.get("environment"), environ)
     found = commands.parse_all(_exports(environment) + " ".join(parts), environ)
-    return _located(found, "compose", name, line, unknown)
+    return of_image(_located(found, "compose", name, line, unknown), _release(data.get("image")))
 
 
 def _compose_words(entry: Entry, environ: Mapping[str, str]) -> str:
@@ -242,7 +246,8 @@ def _container(container: dict[str, Entry]) -> list[Located]:
     unknown = ["variables from envFrom"] if container.get("envFrom") else []
     text = " ".join(_expanded(word, environment) for word in words)
     name = _texts(container.get("name"))
-    return _located(commands.parse_all(_exports(environment) + text), "kubernetes", "".join(name), line, unknown)
+    found = _located(commands.parse_all(_exports(environment) + text), "kubernetes", "".join(name), line, unknown)
+    return of_image(found, _release(container.get("image")))
 
 
 def _expanded(word: str, environment: Mapping[str, str | None]) -> str:

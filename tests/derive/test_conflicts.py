@@ -246,7 +246,8 @@ def test_every_check_is_known_to_the_data_and_tested() -> None:
 def test_a_check_holds_only_in_the_releases_that_have_it() -> None:
     line = "--pp-size 2 --speculative-algorithm EAGLE"
     assert conflict(line, "0.5.19") == ["pipeline-speculative"]
-    assert conflict(line, "0.5.20") == []
+    assert conflict(line, "0.5.20") == ["argument-check"]
+    assert conflict(f"{line} --disaggregation-mode prefill", NEWEST) == []
     assert conflict("--served-model-name a:b", "0.5.5") == []
 
 

@@ -68,9 +68,11 @@ def pretend_a_gpu():
     for name, value in {
         "get_device_capability": (9, 0), "is_available": True, "device_count": 8, "_lazy_init": None,
         "current_device": 0, "get_device_properties": properties, "get_device_name": "NVIDIA H100",
-        "mem_get_info": (79 << 30, 80 << 30), "Stream": MagicMock(), "Event": MagicMock(),
+        "mem_get_info": (79 << 30, 80 << 30),
     }.items():  # fmt: skip
         setattr(torch.cuda, name, lambda *a, value=value, **k: value)
+    # Classes, for they stand in annotations of transformers 5.
+    torch.cuda.Stream, torch.cuda.Event = type("Stream", (MagicMock,), {}), type("Event", (MagicMock,), {})
     torch.distributed.get_rank = lambda *a, **k: 0
 
 
