@@ -61,6 +61,9 @@ def test_what_is_found_without_a_name_joins_what_is_found_with_one() -> None:
         ({"anchor": "broken", "place": "mooncake.py"}, False),
         ({"anchor": "broken", "place": ["mooncake.py", "deepep.py"]}, True),
         ({"anchor": "broken", "place": ["mooncake.py", "nixl.py"]}, False),
+        ({"anchor": "broken", "inner": "deepep.py"}, True),
+        ({"anchor": "broken", "inner": ["mooncake.py", "deepep.py"]}, True),
+        ({"anchor": "broken", "inner": "outer.py"}, False),
         ({"anchor": ["whole", "broken"]}, True),
         ({"anchor": ["whole", "sound"]}, False),
         ({"anchor": "broken", "unless": "harmless"}, True),
@@ -71,9 +74,13 @@ def test_what_is_found_without_a_name_joins_what_is_found_with_one() -> None:
     ],
 )
 def test_conditions_of_a_log_match(match: dict[str, object], fires: bool) -> None:
-    frame = Frame("/opt/venv/sglang/srt/layers/moe/token_dispatcher/deepep.py", 12, "dispatch", "x()")
+    frames = (
+        Frame("/opt/venv/sglang/srt/outer.py", 4, "run", "dispatch()"),
+        Frame("/opt/venv/sglang/srt/layers/moe/token_dispatcher/deepep.py", 12, "dispatch", "self.x()"),
+        Frame("/opt/venv/torch/nn/modules/module.py", 9, "__getattr__", "raise"),
+    )
     events = [
-        Event("exception", "ImportError: broken part", 3, 0, type="ImportError", frames=(frame,)),
+        Event("exception", "ImportError: broken part", 3, 0, type="ImportError", frames=frames),
         Event("line", "said elsewhere", 9, 1),
     ]
     assert bool(findings(events, rule("it", log=[match]))) is fires
