@@ -13,14 +13,16 @@ from sgldoctor.derive import telling
 from sgldoctor.derive.when import holds
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
-from sgldoctor.probe.target import Target
 from sgldoctor.rank import rank
 from sgldoctor.report.failures import unexplained
 from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import literals, select, witnesses
-from sgldoctor.typed import Any, BinaryIO, NamedTuple
+from sgldoctor.typed import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from sgldoctor.probe.target import Target
 
 UPSTREAM = "sglang-bug"
 """The cause of which the release is the first thing to know."""

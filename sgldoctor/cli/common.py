@@ -9,8 +9,11 @@ import sys
 from sgldoctor.cli.options import Namespace, Parser
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.pipeline import Options
-from sgldoctor.probe.target import Target
 from sgldoctor.report.model import Ignored, Report
+from sgldoctor.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sgldoctor.probe.target import Target
 
 FORMATS = ("human", "json", "markdown", "sarif", "junit", "html")
 """Formats of a report. They all show the same object, with the same exit status."""

@@ -9,16 +9,16 @@ from collections.abc import Callable
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace, Parser
 from sgldoctor.errors import FixError, UsageError
-from sgldoctor.probe.target import Target
 from sgldoctor.report.model import Report
 from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sgldoctor.fix.install import Settings
+    from sgldoctor.probe.target import Target
 
 FORMATS = (*common.FORMATS, "shell")
 """Formats of a command that can repair: with ``shell`` the plan is shown as a script."""
-Again = Callable[[Target], Report]
+Again = Callable[["Target"], Report]
 """Examines once more: given the target with the variables as they are after the repair."""
 
 

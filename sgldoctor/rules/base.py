@@ -23,8 +23,11 @@ Stored = tuple[str, str, str, bytes]
 """The same with the parsed file as bytes."""
 Index = dict[str, tuple[int, ...]]
 """From a text or the name of a fact to the numbers of the rules that ask for it."""
-Compiled = tuple[list[Stored], Index, tuple[str, ...], Index, tuple[str, ...]]
-"""Rules, anchors, the anchors that hold no other one, facts, and texts of which only the presence counts."""
+Grams = dict[str, tuple[str, ...]]
+"""From four letters to the anchors that are looked for where these stand; short anchors stand at ``""``."""
+Compiled = tuple[list[Stored], Index, tuple[str, ...], Index, tuple[str, ...], Grams]
+"""Rules, anchors, the anchors that hold no other one, facts, texts of which only the presence counts, grams."""
+GRAM = 4
 
 
 class RuleBase(Sequence[Rule]):
@@ -36,6 +39,7 @@ class RuleBase(Sequence[Rule]):
         self.minimal: list[str] = []
         self.facts: dict[str, tuple[int, ...]] = {}
         self.words: dict[str, None] = {}
+        self.grams: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def of(cls, rules: Iterable[Rule]) -> RuleBase:
@@ -47,15 +51,18 @@ class RuleBase(Sequence[Rule]):
         base._rules = [*held]
         base.anchors, base.facts, base.words = _index(held)
         base.minimal = list(base.anchors)
+        base.grams = _grams(base.anchors)
         return base
 
     def add(self, compiled: Compiled) -> None:
         """Take over compiled rules, behind those that are there."""
         begin = len(self._rules)
-        stored, anchors, minimal, facts, words = compiled
+        stored, anchors, minimal, facts, words, grams = compiled
         self._rules += stored
         self.minimal += minimal
         self.words.update(dict.fromkeys(words))
+        for gram, held in grams.items():
+            self.grams[gram] = (*self.grams[gram], *held) if gram in self.grams else held
         for mine, theirs in ((self.anchors, anchors), (self.facts, facts)):
             if begin:
                 for key, numbers in theirs.items():
@@ -70,6 +77,12 @@ class RuleBase(Sequence[Rule]):
     def about(self, fact: str) -> list[Rule]:
         """The rules that select rows of ``fact``."""
         return [self[number] for number in self.facts.get(fact, ())]
+
+    def present(self, text: str) -> set[str]:
+        """The anchors that stand in ``text``, at a cost that hardly grows with their number."""
+        grams = {text[at : at + GRAM] for at in range(len(text))}
+        likely = [anchor for gram in self.grams.keys() & grams for anchor in self.grams[gram]]
+        return {anchor for anchor in (*likely, *self.grams.get("", ())) if anchor in text}
 
     def literals(self) -> list[bytes]:
         """What a large log is searched for: with these, every event that a rule may select is found."""
@@ -106,7 +119,7 @@ def compiled(parsed: Iterable[Parsed]) -> Compiled:
         except ValueError:
             raise RuleError(f"{path}: a rule holds texts, numbers and tables; dates are written in quotes") from None
     anchors, facts, words = _index(rules)
-    return stored, anchors, minimal(anchors), facts, tuple(words)
+    return stored, anchors, minimal(anchors), facts, tuple(words), _grams(anchors)
 
 
 def minimal(texts: Iterable[str]) -> tuple[str, ...]:
@@ -129,6 +142,21 @@ def _index(rules: Sequence[Rule]) -> tuple[Index, Index, dict[str, None]]:
         for fact in rule.facts:
             facts.setdefault(fact.each, []).append(number)
     return _unique(anchors), _unique(facts), words
+
+
+def _grams(anchors: Iterable[str]) -> Grams:
+    """Each anchor at those four of its letters that the fewest other anchors hold."""
+    parts = {
+        anchor: [anchor[at : at + GRAM] for at in range(len(anchor) - GRAM + 1)] or [""] for anchor in sorted(anchors)
+    }
+    count: dict[str, int] = {}
+    for grams in parts.values():
+        for gram in set(grams):
+            count[gram] = count.get(gram, 0) + 1
+    found: dict[str, list[str]] = {}
+    for anchor, grams in parts.items():
+        found.setdefault(min(grams, key=lambda gram: count[gram]), []).append(anchor)
+    return {gram: tuple(held) for gram, held in found.items()}
 
 
 def _unique(index: Mapping[str, Sequence[int]]) -> Index:

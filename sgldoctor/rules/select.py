@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from sgldoctor.events import Event
@@ -17,8 +17,8 @@ from sgldoctor.typed import Any
 
 EVIDENCE_LIMIT = 5
 """How many places are kept of what a rule matched; the rest is only counted."""
-INDEXED = 200_000
-"""Characters of a log from which on its words are asked first which anchors it may hold."""
+PIECE = 200_000
+"""Characters of a log that are searched for anchors at once."""
 MATCH_LIMIT = 200
 """Characters kept of the words that decided."""
 EVENTS_LIMIT = 200
@@ -53,7 +53,7 @@ def select(
     """
     findings: dict[tuple[str, str], Finding] = {}
     base = RuleBase.of(rules)
-    log = _Log(events, base.anchors)
+    log = _Log(events, base)
     candidates = {number for anchor in log.there for number in base.anchors[anchor]}
     asked = {number for name, numbers in base.facts.items() if facts.rows(name) for number in numbers}
     for number in sorted(candidates | asked):
@@ -127,24 +127,16 @@ def _absorbed(findings: dict[tuple[str, str], Finding], facts: Facts) -> list[Fi
 class _Log:
     """The texts of all events as one, so that an anchor is looked for once and not in each event."""
 
-    def __init__(self, events: Sequence[Event], anchors: Collection[str]) -> None:
+    def __init__(self, events: Sequence[Event], rules: RuleBase) -> None:
         self.events = events
         self.text = "\n".join(event.text for event in events)
         self.begins = list(accumulate((len(event.text) + 1 for event in events), initial=0))
-        if len(self.text) < INDEXED:
-            self.there = {anchor for anchor in anchors if anchor in self.text} if events else set()
-        else:
-            from sgldoctor.log.literals import finder
-
-            keys = {anchor.encode(): anchor for anchor in anchors}
-            present = finder(list(keys))
-            self.there = set()
-            begin = 0
-            for end in self.begins[1:]:  # in pieces, since the words of a text take many times its memory
-                if end - begin >= INDEXED or end > len(self.text):
-                    piece = self.text[begin:end].encode("utf-8", "backslashreplace")
-                    self.there.update(keys[key] for key in present(piece))
-                    begin = end
+        self.there: set[str] = set()
+        begin = 0
+        for end in self.begins[1:]:  # in pieces, since their parts take many times the memory of a text
+            if end - begin >= PIECE or end > len(self.text):
+                self.there |= rules.present(self.text[begin:end])
+                begin = end
 
     def holding(self, anchor: str) -> Iterator[Event]:
         """The events with ``anchor`` in their text."""
