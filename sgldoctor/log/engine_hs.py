@@ -15,7 +15,7 @@ DENSE = 512
 """A block with more than one hit for this many bytes is left to the other engine, which counts shapes, not hits."""
 
 
-WASTED = 20_000
+WASTED = 5_000
 """Hits of witnesses that were seen often enough, after which a search without these pays."""
 
 
@@ -28,7 +28,7 @@ def hyperscan(literals: Sequence[bytes], wanted: dict[bytes, int], other: Engine
     texts = [*wanted, *literals]
     witnesses = len(wanted)
     try:
-        scan = _compiled(texts, range(len(texts)))
+        scan = _compiled(texts, [number for number, text in enumerate(texts) if wanted.get(text, 1)])
     except Exception:  # noqa: BLE001 - whatever a compiled module may raise, the log can be read without it
         return other
     works = True

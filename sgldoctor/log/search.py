@@ -27,6 +27,12 @@ ENDS = 64 << 10
 """Bytes kept of the beginning and of the end of a large log."""
 KEPT = 1 << 20
 """Bytes of passages kept; past half of it, only shapes that were not seen before are added."""
+DUMPS = KEPT // 8
+"""Bytes kept of the beginnings of long lines, each of which is of a shape of its own."""
+REQUEST = b"ReqInput("
+"""What is in the first :data:`SEEN_LINE` bytes of a line in which SGLang logs a request: whatever follows is of users."""
+TELLING = (b"Traceback (most recent", b"Error: ", b"Fatal", b"Killed", b"core dumped")
+"""What a line has for which there is room when all else has been kept: the failure may come last."""
 LONG = 8 << 10
 """A line longer than this is cut to pieces round its anchors: no event carries more."""
 DUMP = 32 << 10
@@ -39,7 +45,7 @@ BEFORE, AFTER = 3, 14
 """Lines kept round the first line of its shape that has an anchor."""
 OFTEN = 3
 """How often a shape of line is kept with a little of its surroundings; at all, :data:`REPEATS` times."""
-LARGE = 16 << 20
+LARGE = 4 << 20
 """Bytes of a log after which loading and compiling a faster engine pays."""
 
 STRUCTURE: tuple[bytes, ...] = (
@@ -225,8 +231,10 @@ class _Keeper:
         self.until = 0  # lines below this number are kept in any case
         self.head = ENDS
         self.size = 0
+        self.dumps = 0
         self.kept: dict[tuple[int, int], bytes] = {}
         self.shapes: dict[bytes, int] = {}
+        self.full: set[bytes] = set()  # those of which no more is kept, to be asked first
         self.recent: deque[_Block] = deque()  # the last lines, for what comes before a hit and for the end
         self.recent_size = 0
 
@@ -250,9 +258,9 @@ class _Keeper:
                 hit += data.count(b"\n", at, begin)
                 at = begin
                 done = self._follow(block, done, hit)
-            if self.size > 2 * KEPT:
-                continue
             line = data[begin : end - 1]
+            if line.translate(None, HEX) in self.full:
+                continue
             before, after = self._room(line)
             if after:
                 hit += data.count(b"\n", at, begin)
@@ -292,12 +300,22 @@ class _Keeper:
 
     def _room(self, line: bytes) -> tuple[int, int]:
         """How many lines before and from this one on are kept: fewer, the more often its shape was kept already."""
+        if REQUEST in line[:SEEN_LINE] and TELLING[0] not in line:
+            return 0, 0
         long = len(line) > 4 * SEEN_LINE  # a dump of a request or of arguments: unique, so known by its beginning
         shape = line.translate(None, HEX)[: 45 if long else SEEN_LINE]
         count = self.shapes.get(shape, 0)
         if count >= REPEATS or len(self.shapes) > 20_000:
+            if count >= REPEATS and len(shape) < SEEN_LINE and not long:
+                self.full.add(shape)
+            return 0, 0
+        if long and self.dumps > DUMPS:
+            return 0, 0
+        if self.size > 2 * KEPT and not (self.size < 5 * KEPT // 2 and any(word in line for word in TELLING)):
             return 0, 0
         self.shapes[shape] = count + 1
+        if long:
+            self.dumps += min(len(line), LONG)
         if self.size > KEPT:
             return (0, OFTEN) if count == 0 else (0, 0)
         if count == 0:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import random
 import time
 import tracemalloc
 
@@ -191,3 +192,19 @@ def test_a_shape_that_often_lacks_the_anchor_is_not_given_up() -> None:
     lines[9_000] = "CUDA status 802 of a device"
     kept = search.select([("\n".join(lines)).encode()], (b"CUDA status 802",))
     assert any(line == b"CUDA status 802 of a device" for _, line in kept.lines)
+
+
+def test_what_users_write_does_not_take_the_room_of_a_failure() -> None:
+    rng = random.Random(5)
+    words = "how do I cure a CUDA out of memory error when the version of EADDRINUSE is undefined in my model".split()
+    lines = serving(30_000)
+    for at in range(0, 30_000, 3):
+        said = " ".join(rng.choice(words) for _ in range(rng.randrange(60, 160)))
+        lines[at] = f"[2026-01-29 10:00:00] Receive: obj=GenerateReqInput(rid='{at}', text='{said} out of memory')"
+    lines[20_000] = "[2026-01-29 10:00:00 TP0] Scheduler hit an exception: Traceback (most recent call last):"
+    lines[20_001] = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+    data = "\n".join(lines).encode()
+    assert len(data) > 5 << 20
+    found = search.select((data[at : at + 65_536] for at in range(0, len(data), 65_536)), ANCHORS)
+    assert 20_002 in {number for number, _ in found.lines}
+    assert sum(len(line) for _, line in found.lines) < search.KEPT
