@@ -1,7 +1,7 @@
 """Reading a log: text to events and facts.
 
 The pipeline is the file list: blocks (bytes), search (the places worth reading in a large log), lines (without their
-wrapping), tracebacks and events, pasted (facts that people paste along).
+wrapping), tracebacks and events, pasted (facts that people paste along), merge (several files in order of time).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sgldoctor.facts import Facts
 from sgldoctor.log.blocks import blocks
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
+from sgldoctor.log.merge import merge
 from sgldoctor.log.pasted import collect
 from sgldoctor.log.search import select
 from sgldoctor.typed import BinaryIO, NamedTuple
@@ -43,15 +44,14 @@ def read(
         InputError: a path cannot be read.
     """
     facts = Facts()
-    found: list[Event] = []
+    found: list[list[Event]] = []
     chains = itertools.count()
     for path in paths:
         selection = select(blocks(path, stdin=stdin), anchors, witnesses)
         lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)
-        begin = len(found)
-        found += [Event._make((*event[:3], order, *event[4:])) for order, event in enumerate(of_file, begin)]
+        found.append(of_file)
         row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
         facts.put("log", row, "log")
-    return Reading(found, facts)
+    return Reading(merge(found), facts)

@@ -18,7 +18,7 @@ WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)
 """Widths at which terminals and pagers usually wrap; at others a wrap is believed only if it is seen twice."""
 
 _FENCE = lazy(r"^\s*(?:> ?)*(?:```|~~~)[\w+-]*\s*$")
-_TASK = lazy(r"^ {0,3}(?P<task>\d{1,4}): ?")
+_TASK = lazy(r"^ {0,3}(?P<task>\d{1,4}):(?!\d\d:\d\d) ?")
 _STARTS_ANEW = lazy(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
 
 
@@ -37,12 +37,25 @@ def clean(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
 
 
 def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
-    shown = [
-        (number, text)
-        for number, data in raw
-        for text in scrub(data.decode("utf-8", "backslashreplace"))
-        if not (("```" in text or "~~~" in text) and _FENCE.match(text))
-    ]
+    lines = [line for block in _fenced(raw) for line in _block(block)]
+    if newest_first(lines):
+        lines.reverse()
+    return lines
+
+
+def _fenced(raw: Sequence[tuple[int, bytes]]) -> list[list[tuple[int, str]]]:
+    """The visible lines between fences of Markdown: each block was pasted by itself, with a margin of its own."""
+    blocks: list[list[tuple[int, str]]] = [[]]
+    for number, data in raw:
+        for text in scrub(data.decode("utf-8", "backslashreplace")):
+            if ("```" in text or "~~~" in text) and _FENCE.match(text):
+                blocks.append([])
+            else:
+                blocks[-1].append((number, text))
+    return blocks
+
+
+def _block(shown: list[tuple[int, str]]) -> list[Line]:
     lines: list[Line] = []
     tasks = _labelled(shown)
     for number, text in shown if tasks else _dedent(_undouble(_unwrap(shown))):
@@ -51,8 +64,6 @@ def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
         if label:
             line = line._replace(channel=label["task"], rank=line.rank or label["task"])
         lines += split_glued(line) if "[20" in line.text or "[rank" in line.text else [line]
-    if newest_first(lines):
-        lines.reverse()
     return lines
 
 

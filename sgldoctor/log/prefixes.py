@@ -133,6 +133,9 @@ DATE = _table(
 )
 NUMBER = _table(
     NCCL,
+    # ts -s and many scripts: seconds since 1970; a clock without a date
+    (r"(?P<time>1\d{9}\.\d{1,9})(?: |$)", "collector", "time"),
+    (rf"(?P<time>{_CLOCK})(?: |$)", "collector", "time"),
     # BuildKit's summary of a failed step: 854.5 ninja: build stopped
     (r"(?P<time>\d{1,5}\.\d{1,4}) (?=[a-zA-Z*\[/#-])", "collector", "buildkit"),
 )

@@ -30,7 +30,7 @@ KEPT = 1 << 20
 DUMPS = KEPT // 8
 """Bytes kept of the beginnings of long lines, each of which is of a shape of its own."""
 REQUEST = b"ReqInput("
-"""What is in the first :data:`SEEN_LINE` bytes of a line in which SGLang logs a request: whatever follows is of users."""
+"""What is in the first :data:`SEEN_LINE` bytes of a line that logs a request: all that follows was written by users."""
 TELLING = (b"Traceback (most recent", b"Error: ", b"Fatal", b"Killed", b"core dumped")
 """What a line has for which there is room when all else has been kept: the failure may come last."""
 LONG = 8 << 10

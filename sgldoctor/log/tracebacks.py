@@ -264,8 +264,8 @@ class Tracebacks:
             self._finish()
             return False
         if text in ('"""', "'''"):
-            if len(self.text) == 1 and not self.text[0].partition(":")[2].strip():
-                self._reset()  # RemoteTraceback: only a frame round the traceback that follows
+            if self.type.endswith("RemoteTraceback") and not "".join(self.text).partition(":")[2].strip():
+                self._reset()  # only a frame round the traceback that follows
             else:
                 self._finish()
             return True
