@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 from sgldoctor.probe.serving import Reply, Server, call
+from sgldoctor.typed import Any, NamedTuple
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 SIDES = ("prefill", "decode")

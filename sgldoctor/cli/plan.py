@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sgldoctor.cli import common
 from sgldoctor.cli.launch import capability
 from sgldoctor.cli.options import Namespace, refusal
 from sgldoctor.errors import UsageError
+from sgldoctor.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sgldoctor.derive.plan import Plan, Wish

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import InputError, UsageError
+from sgldoctor.typed import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sgldoctor.derive.upgrade import Change

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from sgldoctor.facts import Facts
+from sgldoctor.typed import NamedTuple
 
 SYSTEM = ("/lib", "/usr/lib", "/lib64", "/usr/lib64")
 """Folders (and those below them) in which the loader looks by itself."""

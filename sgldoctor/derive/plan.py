@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from sgldoctor.knowledge import drivers, releases
 from sgldoctor.knowledge.releases import Release, compare, load
+from sgldoctor.typed import NamedTuple
 
 COMPANIONS = ("deepep", "nixl", "mooncake", "vllm")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import NamedTuple
 
 from sgldoctor.derive.plan import Wish, lane, pinned
 from sgldoctor.knowledge import drivers, flags, releases
 from sgldoctor.knowledge.releases import Release
+from sgldoctor.typed import NamedTuple
 
 
 class Change(NamedTuple):

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import files, variables
 from sgldoctor.fix.actions import CACHES, Action
 from sgldoctor.probe.run import run
+from sgldoctor.typed import Any, NamedTuple
 
 Data = Mapping[str, Any]
 """What the journal holds of an action: plain values, with its kind under ``do``."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from sgldoctor.derive.plan import Plan
 from sgldoctor.errors import InputError
 from sgldoctor.fix.tools import find_uv
+from sgldoctor.typed import NamedTuple
 
 LIMIT = 300.0
 """Seconds that a resolution may take; a cold cache takes tens of seconds."""

@@ -6,12 +6,12 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import files, install
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.tools import key_of
+from sgldoctor.typed import Any
 
 SECONDS = 60.0
 

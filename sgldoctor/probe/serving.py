@@ -11,10 +11,10 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sgldoctor.errors import UsageError
+from sgldoctor.typed import Any, NamedTuple
 
 LARGEST = 8 << 20
 _CHUNK = 1 << 16

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from sgldoctor.knowledge.causes import causes
 from sgldoctor.report import telling
 from sgldoctor.report.as_json import to_object
 from sgldoctor.report.model import Report
 from sgldoctor.report.telling import Entry
+from sgldoctor.typed import Any
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}

@@ -6,7 +6,7 @@ already, so that no format can forget either.
 
 from __future__ import annotations
 
-from typing import Any
+from sgldoctor.typed import Any
 
 Entry = dict[str, Any]
 

@@ -7,10 +7,10 @@ only where NVML told that they are.
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 from sgldoctor.report import telling
 from sgldoctor.report.telling import Entry
+from sgldoctor.typed import Any
 
 _BOX, _GAP, _HEIGHT = 118, 14, 52
 _PAD = 16
