@@ -12,22 +12,23 @@ import re
 from collections.abc import Mapping
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
 from sgldoctor.typed import Any
 
 _HEADER = 64 << 20  # a header is some MiB at most
 _FILES = 512
-_LAYER = re.compile(r"\blayers?\.(\d{1,4})\.")
+_LAYER = lazy(r"\blayers?\.(\d{1,4})\.")
 _PARTS = (
     # part, what its tensors are called; the first that fits
-    ("draft", re.compile(r"(?:^|\.)(?:mtp|nextn|eagle|draft)")),
-    ("vision", re.compile(r"(?:^|\.)(?:visual|vision|vit|image|mm_|multi_modal|multimodal|audio|embed_vision)")),
-    ("shared", re.compile(r"\.shared_experts?\.")),
-    ("experts", re.compile(r"\.experts?\.|\.experts$|expert_bias$")),
-    ("embedding", re.compile(r"embed_tokens|\bwte\b|word_embeddings|tok_embeddings|embed_in\b")),
-    ("head", re.compile(r"(?:^|\.)(?:lm_head|output|embed_out)\.(?:weight|qweight|scales|weight_scale)")),
-    ("latent", re.compile(r"\.kv_b_proj\.")),
-    ("attention", re.compile(r"\.(?:self_attn|attn|attention|linear_attn|mixer|mamba|conv)\b(?!.*norm)")),
-    ("mlp", re.compile(r"\.(?:mlp|feed_forward|ffn|block_sparse_moe)\b(?!.*\bgate\.)")),
+    ("draft", lazy(r"(?:^|\.)(?:mtp|nextn|eagle|draft)")),
+    ("vision", lazy(r"(?:^|\.)(?:visual|vision|vit|image|mm_|multi_modal|multimodal|audio|embed_vision)")),
+    ("shared", lazy(r"\.shared_experts?\.")),
+    ("experts", lazy(r"\.experts?\.|\.experts$|expert_bias$")),
+    ("embedding", lazy(r"embed_tokens|\bwte\b|word_embeddings|tok_embeddings|embed_in\b")),
+    ("head", lazy(r"(?:^|\.)(?:lm_head|output|embed_out)\.(?:weight|qweight|scales|weight_scale)")),
+    ("latent", lazy(r"\.kv_b_proj\.")),
+    ("attention", lazy(r"\.(?:self_attn|attn|attention|linear_attn|mixer|mamba|conv)\b(?!.*norm)")),
+    ("mlp", lazy(r"\.(?:mlp|feed_forward|ffn|block_sparse_moe)\b(?!.*\bgate\.)")),
 )
 
 
