@@ -35,7 +35,10 @@ def names() -> list[str]:
 def build() -> dict[str, Any]:
     """The whole file."""
     table = {
-        name: [list(variant) for variant in joined({v: pinned(name, v, Facts()) for v in releases.versions()})]
+        name: [
+            [variant.first, variant.last, *variant.requirements]
+            for variant in joined({version: (pinned(name, version, Facts()),) for version in releases.versions()})
+        ]
         for name in names()
     }
     return {

@@ -318,7 +318,9 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
     if name in known.pins:
         return known.pins[name].pin
     if name == "torch":
-        return _exactly("torch", torch_version(facts))
+        # Without SGLang's pin, the torch at hand is right only if some release pins it: another one was moved.
+        version = torch_version(facts)
+        return _exactly("torch", version) if version in releases.torch_pins() else None
     suffixed = re.compile(re.escape(re.sub(r"-cu\d+$", "", name)) + r"(?:-cu\d+)?")
     for candidate, need in known.pins.items():
         if suffixed.fullmatch(candidate):

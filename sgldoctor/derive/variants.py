@@ -11,11 +11,11 @@ from sgldoctor.typed import NamedTuple
 
 
 class Variant(NamedTuple):
-    """``requirement`` holds for the known releases from ``first`` to ``last``."""
+    """``requirements`` hold together for the known releases from ``first`` to ``last``."""
 
     first: str
     last: str
-    requirement: str
+    requirements: tuple[str, ...]
 
     @property
     def range(self) -> str:
@@ -23,14 +23,14 @@ class Variant(NamedTuple):
         return f"SGLang {self.first}" + ("" if self.first == self.last else f" to {self.last}")
 
 
-def variants(name: str, facts: Facts) -> list[Variant]:
-    """The pins of a name (as :func:`sgldoctor.derive.needs.pin` takes it), oldest first; neighbours that agree are one.
+def variants(names: Sequence[str], facts: Facts) -> list[Variant]:
+    """The pins of names (as :func:`sgldoctor.derive.needs.pin` takes them), oldest first, equal neighbours as one.
 
     Only releases that fit are looked at: those that print the log's texts (``log.releases``) and that pin the torch
-    which the log names. A release that does not pin the name ends its range.
+    which the log names. A release that does not pin one of the names ends its range.
     """
-    each = _each(name)
-    return joined({version: each[version] for version in _fitting(facts)})
+    each = [_each(name) for name in names]
+    return joined({version: tuple(pins[version] for pins in each) for version in _fitting(facts)})
 
 
 def _each(name: str) -> dict[str, str | None]:
@@ -43,15 +43,16 @@ def _each(name: str) -> dict[str, str | None]:
     return each
 
 
-def joined(each: Mapping[str, str | None]) -> list[Variant]:
+def joined(each: Mapping[str, tuple[str | None, ...]]) -> list[Variant]:
     """Releases, in order, with what each pins, as ranges."""
     found: list[Variant] = []
-    before: str | None = None
+    before: tuple[str | None, ...] = ()
     for version, wanted in each.items():
-        if wanted is not None and wanted == before:
+        whole = tuple(pin for pin in wanted if pin is not None)
+        if len(whole) == len(wanted) and wanted == before:
             found[-1] = found[-1]._replace(last=version)
-        elif wanted is not None:
-            found.append(Variant(version, version, wanted))
+        elif len(whole) == len(wanted):
+            found.append(Variant(version, version, whole))
         before = wanted
     return found
 

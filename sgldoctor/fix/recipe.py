@@ -146,58 +146,73 @@ def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
     formed: list[Action] = []
     unresolved: list[str] = []
     safety = recipe.safety
+    waiting: list[tuple[dict[str, Any], str]] = []
+    at = 0
     for table in recipe.actions:
         try:
             formed.append(_FORM[table["do"]](table, context))
         except Refused as refusal:
             missing = refusal.missing if isinstance(refusal, Unresolved) else []
-            by_release = _by_release(table, missing, context, notes)
-            if len(by_release) == 1:
-                formed += by_release  # whichever release wrote the log: they all pin this one
+            lone = _lone_pin(table, missing, context)
+            if lone:
+                at = at if waiting else len(formed)
+                waiting.append((table, lone))
                 continue
             safety = "manual"
             unresolved += [name for name in missing if name not in unresolved]
-            if by_release:
-                formed += by_release
-                continue
             shown = f"{table['do'].replace('-', ' ')}: {refusal.shown}" if missing else refusal.shown
             pins = [name[4:] for name in missing if name.startswith("pin:")]
             if pins and len(pins) == len(missing):
-                shown = (
-                    f"{table['do']} {', '.join(pins)}, in the version that belongs to the installed SGLang and torch"
-                )
+                shown = _belongs(table, pins)
                 notes.append(IN_PLACE)
             else:
                 notes.append(f"Only advice: {refusal.because}.")
             formed.append(kinds.Manual(shown))
+    if waiting:
+        told = _by_release(waiting, context, notes)
+        if len({action.releases for action in told}) != 1:  # else they agree, whichever release wrote the log
+            safety = "manual"
+            unresolved += [f"pin:{name}" for _, name in waiting]
+        advice: list[Action] = [kinds.Manual(_belongs(table, [name])) for table, name in waiting]
+        formed[at:at] = told or advice
     if recipe.note:
         notes.insert(0, context.filled(recipe.note)[0])
     return Fix(title, safety, tuple(formed), " ".join(dict.fromkeys(notes)), tuple(unresolved))
 
 
-def _by_release(
-    table: dict[str, Any], missing: Sequence[str], context: Context, notes: list[str]
-) -> list[kinds.Install]:
-    """What each release asks for, newest last, where a log does not tell the release and a pin cannot be known."""
-    pins = [name[4:] for name in missing if name.startswith("pin:")]
-    if table["do"] != "install" or context.sglang or not pins or len(pins) < len(missing) or len(pins) > 1:
-        return []
+def _belongs(table: dict[str, Any], pins: Sequence[str]) -> str:
+    return f"{table['do']} {', '.join(pins)}, in the version that belongs to the installed SGLang and torch"
+
+
+def _lone_pin(table: dict[str, Any], missing: Sequence[str], context: Context) -> str:
+    """The only thing that an install lacks, if that is a pin which follows from the release, and that is not known."""
+    if table["do"] != "install" or context.sglang or len(missing) != 1 or not missing[0].startswith("pin:"):
+        return ""
     from sgldoctor.derive.variants import variants
 
-    found = variants(pins[0], context.facts)
-    formed = []
+    return missing[0][4:] if variants((missing[0][4:],), context.facts) else ""
+
+
+def _by_release(
+    waiting: Sequence[tuple[dict[str, Any], str]], context: Context, notes: list[str]
+) -> list[kinds.Install]:
+    """What each release asks for, newest last: one install for each table and range of releases that agree in all."""
+    from sgldoctor.derive.variants import variants
+
+    found = variants(tuple(name for _, name in waiting), context.facts)
+    formed: list[kinds.Install] = []
     for variant in found[-SHOWN_RELEASES:]:
-        own = variant.requirement.partition("==")[0]
-        try:
-            action = _install(table, context._replace(pin=dict.fromkeys((pins[0], own), variant.requirement).get))
-        except Refused:
-            return []
-        if isinstance(action, kinds.Install):
-            formed.append(action._replace(releases=variant.range))
-    if len(found) > len(formed):
+        for (table, name), wanted in zip(waiting, variant.requirements, strict=True):
+            own = wanted.partition("==")[0]
+            try:
+                action = _install(table, context._replace(pin=dict.fromkeys((name, own), wanted).get))
+            except Refused:
+                return []
+            if isinstance(action, kinds.Install):
+                formed.append(action._replace(releases=variant.range))
+    if len(found) > SHOWN_RELEASES:
         notes.append("Older releases: name yours with --sglang.")
-    if formed:
-        notes.append(IN_PLACE)
+    notes.append(IN_PLACE)
     return formed
 
 

@@ -169,6 +169,12 @@ def torch_pin(version: str) -> str:
     return _pinned(found, "torch") if found is not None else ""
 
 
+@lru_cache(maxsize=1)
+def torch_pins() -> frozenset[str]:
+    """Every torch that some release pins."""
+    return frozenset(torch_pin(version) for version in versions())
+
+
 def _pinned(found: Release, name: str) -> str:
     for line in [*found.pins, *found.extras.get("srt", ())]:
         match = re.fullmatch(rf"{name}(?:\[[^\]]*\])?==([\w.!+]+)(?:;.*)?", line)

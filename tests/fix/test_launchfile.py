@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sgldoctor.errors import FixError
@@ -254,7 +254,7 @@ ACTIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(words=st.lists(WORDS, max_size=6, unique_by=lambda word: word.split("=")[0].split()[0]), gap=GAPS,
        actions=ACTIONS, export=st.booleans())  # fmt: skip
 def test_a_rewritten_script_says_what_was_meant_or_is_not_written(
