@@ -42,6 +42,7 @@ class Asked(NamedTuple):
     launch: str = ""
     model: str = ""
     areas: tuple[str, ...] = ()
+    deep: bool = False
 
 
 def explain(
@@ -73,11 +74,22 @@ def explain(
 
 def check(target: Target, asked: Asked, options: Options) -> Report:
     """What is wrong with a machine and an environment, and with a launch line or a model if one is named."""
-    return judge(examine(target, asked), target.python or target.prefix, asked.areas, options)
+    facts = examine(target, asked)
+    name = target.python or target.prefix
+    if not asked.deep:
+        return judge(facts, name, asked.areas, options)
+    from sgldoctor.probe.deep import deep
+
+    more, output = deep(target)
+    facts.merge(more)
+    return judge(facts, name, asked.areas, options, output)
 
 
-def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Report:
-    """The report of ``check`` on what was seen of the environment ``name``, now or when a snapshot was taken."""
+def judge(facts: Facts, name: str, areas: Sequence[str], options: Options, output: bytes = b"") -> Report:
+    """The report of ``check`` on what was seen of the environment ``name``, now or when a snapshot was taken.
+
+    ``output`` is what programs printed that were tried there and failed; it is read as a log.
+    """
     rules: Sequence[Rule] = load(options.folders)
     if areas:
         rules = [rule for rule in rules if rule.area in areas]
@@ -88,7 +100,15 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options) -> Re
         facts.put_unknown("sglang", f"it is not installed in the environment of {name}", essential=True)
     if facts.known("python") and not facts.value("python", "executable"):
         facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")
-    return conclude("check", facts, (), rules, options)
+    events: Sequence[Event] = ()
+    if output:
+        import io
+
+        from sgldoctor import log
+
+        reading = log.read(["-"], literals(rules), witnesses(rules), stdin=io.BytesIO(output))
+        events = reading.events
+    return conclude("check", facts, events, rules, options)
 
 
 def examine(target: Target, asked: Asked) -> Facts:
@@ -96,13 +116,16 @@ def examine(target: Target, asked: Asked) -> Facts:
     from sgldoctor import probe
 
     facts = probe.examine(target)
-    model = asked.model
-    if asked.launch:
+    model, command = asked.model, asked.launch
+    if target.pid and not command:
+        command = _of_process(target)
+    if command:
         from sgldoctor.launch import facts_of, model_of
 
-        line = facts_of(asked.launch, target.environ)
+        line = facts_of(command, target.environ)
         facts.merge(line)
-        facts.merge(ports(target, line))
+        if asked.launch:  # a server that runs holds its ports itself
+            facts.merge(ports(target, line))
         model = model or model_of(line)
     if model:
         from sgldoctor.probe.model import model as read_model
@@ -113,6 +136,17 @@ def examine(target: Target, asked: Asked) -> Facts:
 
             facts.merge(modelfiles(target, asked.model))
     return facts
+
+
+def _of_process(target: Target) -> str:
+    """The launch line of a running server, ``""`` where its process is no server or has renamed itself."""
+    import shlex
+
+    from sgldoctor.probe.process import command
+
+    words = command(target.pid)
+    starts = any(word.endswith(("launch_server", "launch_server.py", "/sglang")) for word in words)
+    return shlex.join(words) if starts else ""
 
 
 def ports(target: Target, line: Facts) -> Facts:

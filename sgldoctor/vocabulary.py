@@ -228,6 +228,19 @@ FACTS: dict[str, dict[str, str]] = {
         "owner": "distribution",
         "needed_by": "file that needs it, or empty",
     },
+    "process": {"pid": "process examined", "command": "its command line", "python": "its interpreter"},
+    "process.libraries": {
+        "path": "shared object that the process has mapped",
+        "library": "its base name",
+        "replaced": "True where the file was replaced or removed since",
+    },
+    "process.copies": {"library": "stem of a library mapped twice", "paths": "list of the files"},
+    "deep.runs": {
+        "name": "import torch, matrix product, all-reduce, ...",
+        "status": "ok, failed, killed, timeout or skipped",
+        "seconds": "how long it took",
+        "because": "last line, signal or reason",
+    },
     # ------------------------------------------------------------------ GPU, driver, host
     "gpus": {
         "index": "NVML index; any where only the kind of GPU is given and not how many there are",

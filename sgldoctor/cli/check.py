@@ -17,6 +17,8 @@ EPILOG = """examples:
   sgldoctor check --launch "python -m sglang.launch_server --model-path /models/m --tp 8"
   sgldoctor check --snapshot node17.json       what 'sgldoctor snapshot' wrote, here or on another machine
   sgldoctor check --against node17.json        what changed since it worked, most likely culprit first
+  sgldoctor check --pid 4711                   a running server, with the libraries that it really has mapped
+  sgldoctor check --deep                       run things too: minutes, and the GPUs are used
   sgldoctor check --fix --dry-run              show the plan, change nothing
   sgldoctor check --fix --yes                  repair, and prove it by checking again
 """
@@ -36,6 +38,9 @@ def main(arguments: list[str]) -> int:
         "--area", metavar="A", action="append", default=[], help="only rules of this area; may be repeated"
     )
     made.add_argument("--snapshot", metavar="FILE", default="", help="examine this snapshot instead of the machine")
+    made.add_argument(
+        "--deep", action="store_true", help="also run things: real imports, a product per GPU, an all-reduce, hashes"
+    )
     made.add_argument("--against", metavar="FILE", default="", help="say what changed since this snapshot was taken")
     common.environment(made)
     common.judging(made)
@@ -45,7 +50,7 @@ def main(arguments: list[str]) -> int:
     from sgldoctor import pipeline
 
     options = common.options(args)
-    asked = pipeline.Asked(args.launch, args.model, tuple(args.area))
+    asked = pipeline.Asked(args.launch, args.model, tuple(args.area), args.deep)
     if args.snapshot:
         from sgldoctor import recheck
 
@@ -70,7 +75,7 @@ def _compared(report: Report, args: Namespace, options: Options) -> Report:
 
 def _check_snapshot_options(args: Namespace) -> None:
     """Raise UsageError for options that need the machine itself."""
-    for name in ("python", "venv", "root", "fix", "model"):
+    for name in ("python", "venv", "root", "pid", "fix", "model", "deep"):
         if getattr(args, name):
             raise UsageError(f"--{name} needs a machine, and --snapshot examines a file: give one of the two")
     if args.snapshot == args.against == "-":

@@ -60,6 +60,7 @@ def environment(made: Parser) -> None:
     group.add_argument("--python", metavar="PATH", help="an interpreter")
     group.add_argument("--venv", metavar="DIR", help="a virtual environment")
     group.add_argument("--root", metavar="DIR", help="an unpacked container image")
+    group.add_argument("--pid", metavar="N", type=int, help="a running server: its Python, variables, line, libraries")
 
 
 def target(args: Namespace) -> Target:
@@ -68,6 +69,12 @@ def target(args: Namespace) -> Target:
 
     if args.python and args.venv:
         raise UsageError("--python and --venv both name an environment: give one")
+    if args.pid is not None:
+        if args.python or args.venv or args.root:
+            raise UsageError("--pid names an environment by itself: leave out --python, --venv and --root")
+        from sgldoctor.probe.process import of_pid
+
+        return of_pid(args.pid, os.environ)
     return find(args.python, args.venv, args.root, os.environ)
 
 

@@ -21,6 +21,8 @@ def model_of(facts: Facts) -> str:
     and the bare word after ``sglang serve``.
     """
     rows = facts.rows("launch.argument")
+    if not rows:
+        return ""
     for row, after in zip(rows, [*rows[1:], None], strict=True):
         name, equals, value = str(row["text"]).partition("=")
         if name in ("--model-path", "--model"):

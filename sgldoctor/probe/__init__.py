@@ -27,13 +27,13 @@ Probe = Callable[[Target], Facts]
 def examine(target: Target) -> Facts:
     """Run all probes side by side; what fails or hangs becomes an "unknown, because"."""
     facts = Facts()
-    running = [_Run(name, probe, target, limit) for name, probe, limit in _probes()]
+    running = [_Run(name, probe, target, limit) for name, probe, limit in _probes(target.pid)]
     for run in running:
         run.collect(facts)
     return facts
 
 
-def _probes() -> list[tuple[str, Probe, float]]:
+def _probes(pid: int = 0) -> list[tuple[str, Probe, float]]:
     from sgldoctor.probe.disks import disks
     from sgldoctor.probe.environment import environment
     from sgldoctor.probe.gpu import gpus
@@ -54,6 +54,10 @@ def _probes() -> list[tuple[str, Probe, float]]:
         ("hub", hub, SECONDS),
         ("disks", disks, SECONDS),
     ]
+    if pid:
+        from sgldoctor.probe.process import process
+
+        probes.append(("process", process, SECONDS))
     return probes
 
 

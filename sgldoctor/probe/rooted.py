@@ -64,14 +64,13 @@ def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
     except (OSError, ValueError):
         return None
     try:
-        data = os.read(descriptor, min(limit, 1 << 16))
-        if len(data) < 1 << 16:
-            return data
-        parts = [data]
-        limit -= len(data)
-        while limit > 0 and (data := os.read(descriptor, min(limit, 1 << 22))):
+        # Not until a short read: files of /proc come a page or a few lines at a time.
+        parts: list[bytes] = []
+        size = 1 << 16
+        while limit > 0 and (data := os.read(descriptor, min(limit, size))):
             parts.append(data)
             limit -= len(data)
+            size = 1 << 22 if len(data) == 1 << 16 else size
     except OSError:
         return None
     finally:

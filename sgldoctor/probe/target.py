@@ -24,6 +24,7 @@ class Target(NamedTuple):
         environ: environment variables that count.
         chosen: how this environment was found, for the report.
         kind: ``venv``, ``conda`` or ``system``.
+        pid: the running server that is examined, 0 for none.
     """
 
     root: str
@@ -34,6 +35,7 @@ class Target(NamedTuple):
     environ: Mapping[str, str]
     chosen: str
     kind: str
+    pid: int = 0
 
     @property
     def live(self) -> bool:
