@@ -122,6 +122,9 @@ def geometry(text: Mapping[str, Any], model: Row) -> Row | None:
         "sliding_head_dim": number("swa_head_dim") or head_dim,
         "latent": 0, "indexer": 0, "conv": 0, "state": 0, "state_bytes": 4,
     }  # fmt: skip
+    if number("global_head_dim"):  # gemma4: layers with full attention have heads of their own
+        row["head_dim"] = row["v_head_dim"] = number("global_head_dim")
+        row["kv_heads"] = number("num_global_key_value_heads") or row["kv_heads"]
     if model.get("mla"):
         rank, rope = number("kv_lora_rank"), number("qk_rope_head_dim")
         if not rank or not rope:

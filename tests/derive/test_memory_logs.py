@@ -58,8 +58,13 @@ def test_size_of_a_token(log: dict[str, Any]) -> None:
     tokens = log.get("tokens", log.get("tokens_logged"))
     _, said = estimate(log)
     assert said["token_bytes"] * tokens / (1 << 30) == pytest.approx(log["kv"], rel=0.01, abs=0.011)
-    if "state" in log:
-        assert said["state_bytes"] * log["slots"] / (1 << 30) == pytest.approx(log["state"], rel=0.01)
+
+
+@showing("state")
+def test_state_of_linear_attention(log: dict[str, Any]) -> None:
+    """Within 1 % of the logged conv_state and ssm_state sizes, for the logged number of slots."""
+    _, said = estimate(log)
+    assert said["state_bytes"] * log["slots"] / (1 << 30) == pytest.approx(log["state"], rel=0.01)
 
 
 @showing("tokens")
