@@ -504,6 +504,7 @@ FACTS: dict[str, dict[str, str]] = {
         "backend": "the backend refused, for kind backend and backend-gpu",
         "method": "the quantisation or type refused, for kind quantization",
         "problem": "the same as note, for kind deepep",
+        "text": "the same as note, for the evidence",
     },
     "launch.missing_package": {
         "package": "distribution needed",

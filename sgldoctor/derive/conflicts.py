@@ -52,7 +52,7 @@ def conflicts(facts: Facts) -> Facts:
             )
     if judged.exact:
         rows += [{**row, "certain": True} for row in refusals(settings) if not any(_told(row, one) for one in rows)]
-    out.put("launch.conflict", [_named(row, settings) for row in rows], "derived")
+    out.put("launch.conflict", [{**_named(row, settings), "text": row["note"]} for row in rows], "derived")
     return out
 
 

@@ -28,6 +28,7 @@ class Layout(NamedTuple):
     """How GPUs share a model. ``tp`` counts all of them; the others divide it. ``ep`` 0 means "as many as tp".
 
     ``vocabulary`` is the multiple to which the release pads the vocabulary before it splits it, 0 where any size fits.
+    ``encoder_whole``: every GPU has the whole vision tower (``--mm-enable-dp-encoder``).
     """
 
     tp: int
@@ -38,6 +39,7 @@ class Layout(NamedTuple):
     dense_tp: int = 0
     a2a: bool = False
     vocabulary: int = 0
+    encoder_whole: bool = False
 
 
 class Limit(NamedTuple):
@@ -87,6 +89,7 @@ def limits(model: Mapping[str, Any], layout: Layout) -> list[Limit]:
         out.append(_plain("tensor parallel size", tp, groups, "attention groups (dp x cp)"))
     else:
         out += _attention(model, tp // groups)
+        out += [] if layout.encoder_whole else _vision(model, tp // groups)
     if layout.vocabulary and groups == 1 and model.get("vocab"):
         padded = -(-model["vocab"] // layout.vocabulary) * layout.vocabulary
         out += [_plain("vocabulary size", padded, tp)] if padded % tp else []
@@ -135,6 +138,15 @@ def _attention(model: Mapping[str, Any], atp: int) -> list[Limit]:
     for dimension, width, is_input in widths:
         out += _split(model, dimension, width, atp, is_input=is_input)
     return out
+
+
+def _vision(model: Mapping[str, Any], atp: int) -> list[Limit]:
+    """The heads of the vision tower, where the model's implementation splits them without padding."""
+    heads = model.get("vision_heads")
+    split = load("parallel-limits.json")["vision"]["architectures"]
+    if not heads or heads % atp == 0 or not set(split).intersection(model.get("architectures") or ()):
+        return []
+    return [_plain("vision attention heads", heads, atp)]
 
 
 def _split(
@@ -213,6 +225,7 @@ def layout_of(settings: Settings) -> Layout | None:
         moe_dp=max(moe_dp or 1, 1),
         dense_tp=max(dense or 0, 0),
         a2a=a2a,
+        encoder_whole=settings.on("--mm-enable-dp-encoder"),
         vocabulary=vocabulary["multiple"] if inside(vocabulary["present"], settings.release) else 0,
     )
 

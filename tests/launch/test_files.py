@@ -289,3 +289,32 @@ def test_any_text_gives_an_answer(text: str, name: str) -> None:
             find(whole, name)
         except InputError:
             assert name == "x.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "release"),
+    [
+        (
+            "run.sh",
+            "docker run --rm lmsysorg/sglang:v0.5.8-cu130 python3 -m sglang.launch_server --model-path m",
+            "0.5.8",
+        ),
+        ("run.sh", "docker run host:5000/x/sglang:v0.5.10.post1 sglang serve m", "0.5.10.post1"),
+        ("run.sh", "uv run --with 'sglang[all]==0.5.9' python -m sglang.launch_server --model-path m", "0.5.9"),
+        ("run.sh", "docker run lmsysorg/sglang:latest python3 -m sglang.launch_server --model-path m", ""),
+        ("Dockerfile", "FROM lmsysorg/sglang:v0.5.20\nCMD sglang serve m\n", "0.5.20"),
+        ("Dockerfile", "FROM python:3.12\nRUN pip install 'sglang==0.5.13'\nCMD sglang serve m\n", "0.5.13"),
+        (
+            "compose.yaml",
+            "services:\n  s:\n    image: lmsysorg/sglang:v0.5.16\n    command: sglang serve m\n",
+            "0.5.16",
+        ),
+        (
+            "pod.yaml",
+            "apiVersion: v1\nspec:\n  containers:\n  - image: sglang:v0.5.7\n    command: [sglang, serve, m]\n",
+            "0.5.7",
+        ),
+    ],
+)
+def test_the_image_names_the_release(name: str, text: str, release: str) -> None:
+    assert only(text, name).command.release == release
