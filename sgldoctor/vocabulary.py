@@ -296,6 +296,14 @@ FACTS: dict[str, dict[str, str]] = {
         "capability": "its compute capability",
         "minimum": "the least that SGLang accepts",
     },
+    "gpu.troubles": {
+        "device": "GPU 0, or a PCI address",
+        "kind": "fabric, ecc, mig, nvlink or xid",
+    },
+    "host.shortages": {
+        "what": "open files, locked memory, memory of the container, disk for models, ...",
+        "kind": "nofile, memlock, memory or disk",
+    },
     "gpus.mixed": {"models": "list of the different GPU models of this machine"},
     "driver": {
         "version": "580.159.04",

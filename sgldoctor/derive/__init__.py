@@ -17,6 +17,7 @@ STAGES = (
     ("libraries", ("loader.missing", "loader.corrupt")),
     ("driver", ("driver", "gpus")),
     ("rdma", ("modules",)),
+    ("machine", ("gpus", "host.events", "host", "disks")),
     ("environment", ("environment", "environment.warned", "libraries.shadowed")),
     ("models", ("log.failed_import",)),
     ("modelfiles", ("model.files",)),
