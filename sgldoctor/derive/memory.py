@@ -19,12 +19,9 @@ GIB = 1 << 30
 SURE = {"headers": 0.97, "config": 0.88}
 """What part of the weights is certainly there, by where their size comes from: below it nothing is claimed."""
 ELSEWHERE = (
-    "--cpu-offload-gb",
-    "--offload-group-size",
-    "--kt-weight-path",
-    "--load-format",
-    "--json-model-override-args",
-)
+    "--cpu-offload-gb", "--offload-group-size", "--kt-weight-path", "--load-format", "--json-model-override-args",
+    "--torchao-config", "--modelopt-quant", "--quantize-and-serve", "--ple-offload-embedding",
+)  # fmt: skip
 """Flags with which weights are not, or not all, in the memory of the GPU."""
 ONLINE = {"fp8": 8.01, "w8a8_fp8": 8.01, "w8a8_int8": 8.01, "bitsandbytes": 4.5, "mxfp4": 4.25}
 """Bits of a weight that ``--quantization`` makes of 16 while loading."""

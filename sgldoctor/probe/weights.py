@@ -17,6 +17,7 @@ from sgldoctor.typed import Any
 
 _HEADER = 64 << 20  # a header is some MiB at most
 _FILES = 512
+_NAMED = lazy(r"(?i)fp8|fp4|int[48]|awq|gptq|w[48]a|\d-?bit|bnb|gguf|quant|nf4|exl\d|autoround")
 _LAYER = lazy(r"\blayers?\.(\d{1,4})\.")
 _PARTS = (
     # part, what its tensors are called; the first that fits
@@ -38,10 +39,24 @@ def weights(folder: str, config: Mapping[str, Any], text: Mapping[str, Any], mod
     cache = geometry(text, model)
     if cache is not None:
         facts.put("model.cache", cache, "probe")
-    parts = _read(folder, int(model.get("layers") or 0)) or estimate(config, text, model)
+    parts = _read(folder, int(model.get("layers") or 0))
+    if not parts and not _quantized_elsewhere(folder, config, text):
+        parts = estimate(config, text, model)
     if parts:
         facts.put("model.parts", parts, "probe")
     return facts
+
+
+def _quantized_elsewhere(folder: str, config: Mapping[str, Any], text: Mapping[str, Any]) -> bool:
+    """Whether the weights are smaller than ``config.json`` tells: ModelOpt describes them in a file of its own.
+
+    Without that file the name may still say so (``-FP8``, ``-AWQ``): then nothing is estimated.
+    """
+    if bits(config, text):
+        return False
+    parts = folder.rstrip("/").split("/")
+    named = [part for part in parts if part.startswith("models--")] or parts[-1:]
+    return os.path.exists(os.path.join(folder, "hf_quant_config.json")) or bool(_NAMED.search(named[-1]))
 
 
 def _read(folder: str, layers: int) -> list[Row]:

@@ -90,6 +90,29 @@ def test_weights_elsewhere_are_not_judged(launch: Any, flag: list[str]) -> None:
     assert "verdict" not in launch("Qwen3-32B", 23.5, *flag)
 
 
+def test_weights_that_are_smaller_than_the_config_tells_are_not_estimated(launch: Any, tmp_path: Path) -> None:
+    """ModelOpt keeps its description apart; without it the name may tell. Headers, where there are any, decide."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "hf_quant_config.json").write_text(
+        '{"quantization": {"quant_algo": "NVFP4"}}', encoding="utf-8"
+    )
+    said = launch("Qwen3-32B", 23.5)
+    assert "verdict" not in said
+    assert said["exit"] == 0
+    safetensors(tmp_path / "model" / "model.safetensors", {"model.layers.0.mlp.up_proj.weight": ("U8", 16 << 30)})
+    assert launch("Qwen3-32B", 23.5)["weights_gib"] == 16.0
+
+
+def test_a_name_that_tells_of_a_quantization_the_config_does_not(tmp_path: Path) -> None:
+    from sgldoctor.probe.model import _text, dimensions
+    from sgldoctor.probe.weights import weights
+
+    config = DATA["models"]["Qwen3-32B"]
+    row, _ = dimensions(config)
+    assert not weights("/cache/models--org--Qwen3-32B-FP4/snapshots/a", config, _text(config), row).known("model.parts")
+    assert weights("/cache/models--org--Qwen3-32B/snapshots/a", config, _text(config), row).known("model.parts")
+
+
 def test_a_larger_reserve_leaves_fewer_tokens(launch: Any) -> None:
     few = launch("Qwen3-8B", 79.6, "--chunked-prefill-size", "32768")
     assert few["fraction"] < launch("Qwen3-8B", 79.6)["fraction"]
