@@ -228,6 +228,12 @@ FACTS: dict[str, dict[str, str]] = {
         "owner": "distribution",
         "needed_by": "file that needs it, or empty",
     },
+    "jit.stale": {
+        "file": "library that was compiled at first use and kept",
+        "cache": "its folder",
+        "problem": "built with another torch, or why it is no library",
+        "symbol": "first symbol that this torch does not export, or empty",
+    },
     "process": {"pid": "process examined", "command": "its command line", "python": "its interpreter"},
     "process.libraries": {
         "path": "shared object that the process has mapped",

@@ -3,6 +3,10 @@
 What is read is what the dynamic loader reads: program headers, the dynamic section, symbols by ``DT_GNU_HASH``, symbol
 versions. Sections are not needed and not trusted. Anything malformed is a :class:`BadElf`, and no loop is longer than
 the file allows.
+
+Why an own reader: on the 62 libraries that SGLang 0.5.8 loads this takes 0.02 s and 24 MB. pyelftools 0.33 gives the
+same answers (the tests compare them) in 1.3 s, and in 6.6 s where exports are listed rather than looked up; lief 1.0
+takes 0.5 s and 52 MB to be imported alone. The whole ``check`` has 0.2 s.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from sgldoctor.knowledge.libraries import of_driver
 from sgldoctor.probe import rooted, symbols
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
+from sgldoctor.probe.jit import stale
 from sgldoctor.probe.loader import Node, Process
 from sgldoctor.probe.owners import Owners
 from sgldoctor.probe.shadows import shadows
@@ -74,6 +75,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     for path in extensions(target):
         process.loaded = dict(base)
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
+    result.put("jit.stale", stale(process, target, base, [*preloaded, *torch.shared]), "probe")
     _damaged(process, target, facts, owners, found)
     result.put("loader.missing", [_sited(target, owners, row) for row in found.missing.values()], "probe")
     result.put("loader.corrupt", list(found.corrupt.values()), "probe")
