@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from sgldoctor.derive import parallel_checks, serving_checks
 from sgldoctor.derive.effective import Settings, read, whole_line
+from sgldoctor.derive.quantization import too_new
 from sgldoctor.derive.refusals import refusals
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
@@ -51,6 +52,7 @@ def conflicts(facts: Facts) -> Facts:
                 }
             )
     if judged.exact:
+        rows += [{**row, "certain": True} for row in too_new(facts, settings)]
         rows += [{**row, "certain": True} for row in refusals(settings) if not any(_told(row, one) for one in rows)]
     out.put("launch.conflict", [{**_named(row, settings), "text": row["note"]} for row in rows], "derived")
     return out
@@ -62,7 +64,7 @@ def _named(row: Row, s: Settings) -> Row:
         flag = next((one for one in row["flags"] if one.endswith("-backend") and s.given(one)), row["flags"][0])
         return {**row, "backend": s.text(flag) or flag}
     if row["kind"] == "quantization":
-        return {**row, "method": s.text(row["flags"][0]) or row["flags"][0]}
+        return {"method": s.text(row["flags"][0]) or row["flags"][0], **row}
     return {**row, "problem": row["note"]} if row["kind"] == "deepep" else row
 
 
