@@ -15,6 +15,7 @@ KINDS = (
     "compiler",  # nvcc/gcc/ld/ninja: "x.cu:1:2: fatal error: ..."
     "usage",  # argparse: "prog: error: ..."
     "line",  # any other line (INFO, plain print, prose); also SGLang's own records, which print no level
+    "claim",  # what a title or a sentence says of a failure; made only where nothing else in a log tells (log/claims)
 )
 """The kinds of event, from most to least telling. A rule's ``in`` names some of them, or ``any``."""
 

@@ -18,7 +18,7 @@ from sgldoctor.report.failures import unexplained
 from sgldoctor.report.model import Ignored, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
-from sgldoctor.rules.select import literals, select, witnesses
+from sgldoctor.rules.select import claimed, literals, select, witnesses
 from sgldoctor.typed import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
@@ -177,12 +177,27 @@ def conclude(
         telling.releases(facts, events)
         return holds(when, facts)
 
+    if facts.rows("log.ignored_import"):
+        from sgldoctor.log.claims import imports
+
+        events = imports(events, facts.rows("log.ignored_import"))
     findings = timed(facts, "rules", lambda: rank(select(facts, events, rules, in_release)))
     failures = unexplained(events, findings)
     if failures and telling.origins(facts, events):
         # No text that a rule knows: where in SGLang it was raised may still tell.
         findings = rank(select(facts, events, rules, in_release))
         failures = unexplained(events, findings)
+    if events and not any(finding.role == "cause" and finding.severity == "error" for finding in findings):
+        from sgldoctor.log.claims import claims
+
+        said = claims(events)
+        named = telling.foreign_names(facts, [*events, *said])
+        lines = {row["line"] for row in facts.rows("log.foreign_name")}
+        lines |= {event.line for finding in findings for event in finding.events}
+        told = claimed(facts, [claim for claim in said if claim.line not in lines], rules, in_release)
+        if named or told:
+            findings = rank([*select(facts, events, rules, in_release), *told])
+            failures = unexplained(events, findings)
     if failures:
         findings = rank([_aside(finding) for finding in findings])
         from sgldoctor.rules.considered import ruled_out

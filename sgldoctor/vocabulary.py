@@ -702,6 +702,19 @@ FACTS: dict[str, dict[str, str]] = {
         "releases": "releases that print it",
         "line": "log line",
     },
+    "log.installed": {
+        "version": "of sglang, in a transcript of pip or uv that filled an empty environment",
+        "tool": "pip or uv",
+        "asked": "requirement in the command above, such as sglang[all]; empty if none stands there",
+        "server": "True where packages came along that every server needs",
+        "line": "log line",
+    },
+    "log.foreign_name": {
+        "symbol": "function or class at which a log failed, where the message does not say whose it is",
+        "package": "package that SGLang imports it from, as it is imported",
+        "form": "import, call, attribute or undefined",
+        "line": "log line",
+    },
     "log.ignored_import": {
         "module": "sglang.srt.models....",
         "error": "why",

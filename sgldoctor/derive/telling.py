@@ -6,9 +6,24 @@ from collections.abc import Sequence
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import lazy
 
 COMPARED = 40
 """How many messages of a log are compared with what each release prints: each costs about 2 ms."""
+
+_FOREIGN = (
+    ("import", lazy(r"cannot import name ['\"]?(?P<name>\w{3,80})(?!['\"]? from)")),
+    (
+        "call",
+        lazy(
+            r"\b(?P<name>[A-Za-z_]\w{2,80})(?:\.\w{1,60})?\(\) "
+            r"(?:got an? (?:unexpected|multiple)|takes (?:from )?\d|missing \d)"
+        ),
+    ),
+    ("attribute", lazy(r"(?:type object |')'?(?P<name>[A-Z]\w{2,80})' (?:object )?has no attribute '")),
+    ("undefined", lazy(r"\bname ['\"](?P<name>\w{3,80})['\"] is not defined")),
+)
+"""How Python speaks of a name that is not there, or not as it is used."""
 
 
 def warned_variables(facts: Facts, events: Sequence[Event]) -> None:
@@ -101,4 +116,25 @@ def origins(facts: Facts, events: Sequence[Event]) -> bool:
             )
     if rows:
         facts.put("log.origin", rows, "log")
+    return bool(rows)
+
+
+def foreign_names(facts: Facts, events: Sequence[Event]) -> bool:
+    """Add ``log.foreign_name``: names at which a log failed, of the packages that SGLang imports them from.
+
+    For messages that do not say the package themselves; False if there are none.
+    """
+    rows: list[Row] = []
+    for event in [event for event in events if event.kind in ("exception", "error", "claim")][:COMPARED]:
+        for form, pattern in _FOREIGN:
+            found = pattern.search(event.text)
+            if found:
+                from sgldoctor.knowledge.names import owner
+
+                package = owner(found["name"])
+                if package and not any(row["symbol"] == found["name"] for row in rows):
+                    columns = {"symbol": found["name"], "package": package, "form": form, "line": event.line}
+                    rows.append({**columns, "text": event.text[:500]})
+    if rows:
+        facts.put("log.foreign_name", rows, "log")
     return bool(rows)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
 from sgldoctor.log.blocks import blocks
+from sgldoctor.log.claims import titles_last
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
 from sgldoctor.log.merge import merge
@@ -51,7 +52,7 @@ def read(
         lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)
-        found.append(of_file)
+        found.append(titles_last(of_file))
         row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
         facts.put("log", row, "log")
     return Reading(merge(found), facts)

@@ -12,6 +12,7 @@ from sgldoctor.lazy import lazy
 from sgldoctor.log import classify
 from sgldoctor.log.forms import CARET, ELISION, HEADER, PROMPT, chain_marker, frame_match, stack_line
 from sgldoctor.log.lines import Line
+from sgldoctor.log.prose import unmet, wish
 from sgldoctor.log.tracebacks import CONTINUED_BYTES, KERNEL_BLOCK, LINE_BYTES, Tracebacks
 
 _TERMINATE = lazy(
@@ -125,6 +126,9 @@ class Channel:
         bare = classify.exception(plain) if plain[:1].isalpha() or plain[:1] == "_" else None
         if bare is None and not line.record and len(plain) < 2000:
             bare = classify.quoted_exception(plain)
+            if bare and (wish(plain) if plain.startswith("# ") else unmet(plain[: bare.start("type")])):
+                self._put("line", line, line.text)
+                return True
         if bare is None or (bare["message"].isdigit() and not bare["type"].endswith(("KeyError", "Exit"))):
             return False  # how often something happened: "RuntimeError: 319"
         self.traces.open_message(line, bare["type"], plain)

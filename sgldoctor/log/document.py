@@ -51,7 +51,8 @@ def _fenced(raw: Sequence[tuple[int, bytes]]) -> list[list[tuple[int, str]]]:
             if ("```" in text or "~~~" in text) and _FENCE.match(text):
                 blocks.append([])
             else:
-                blocks[-1].append((number, text))
+                glued = text[:3] == "```" or text[-3:] == "```"
+                blocks[-1].append((number, text.strip("`") if glued else text))
     return blocks
 
 

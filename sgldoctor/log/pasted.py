@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
-from sgldoctor.log import pasted_launch, pasted_versions
+from sgldoctor.log import pasted_install, pasted_launch, pasted_versions
 from sgldoctor.log.lines import Line
 from sgldoctor.typed import Any
 
@@ -71,6 +71,7 @@ def collect(lines: Sequence[Line], events: Sequence[Event], facts: Facts) -> Non
     paste = Paste()
     pasted_versions.collect(lines, paste)
     pasted_launch.collect(lines, paste)
+    pasted_install.collect(lines, paste)
     for event in events:
         if event.kind == "warning" and event.text.startswith("Ignore import"):
             match = _IGNORED.match(event.text)

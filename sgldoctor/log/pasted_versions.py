@@ -25,7 +25,7 @@ _IS_VERSION = lazy(rf"^{_VERSION}$")
 _NAME = lazy(r"^[A-Za-z0-9][\w.-]{0,80}$")
 _GPU = lazy(r"^gpu (?P<indices>\d{1,3}(?:,\d{1,3})*)(?P<capability> compute capability)?$")
 _FREEZE = lazy(
-    r"^(?:\[pip3?\] |\[uv\] | ?\+ |~ )?(?P<name>[A-Za-z0-9][\w.-]{0,80})(?:\[[\w,.-]{0,80}\])?"
+    r"^(?:\[pip3?\] |\[uv\] |\s{0,12}\+ |~ )?(?P<name>[A-Za-z0-9][\w.-]{0,80})(?:\[[\w,.-]{0,80}\])?"
     rf"={{2,3}}(?P<version>{_VERSION})(?: *;.{{0,200}})?$"
 )
 _EDITABLE = lazy(r"^-e (?P<url>\S{1,300}?)(?:@[\w.-]{1,80})?#egg=(?P<name>[\w.-]{1,80})")

@@ -50,7 +50,7 @@ class RuleBase(Sequence[Rule]):
         held = list(rules)
         base._rules = [*held]
         base.anchors, base.facts, base.words = _index(held)
-        base.minimal = list(base.anchors)
+        base.minimal = searched(held)
         base.grams = _grams(base.anchors)
         return base
 
@@ -119,7 +119,12 @@ def compiled(parsed: Iterable[Parsed]) -> Compiled:
         except ValueError:
             raise RuleError(f"{path}: a rule holds texts, numbers and tables; dates are written in quotes") from None
     anchors, facts, words = _index(rules)
-    return stored, anchors, minimal(anchors), facts, tuple(words), _grams(anchors)
+    return stored, anchors, minimal(searched(rules)), facts, tuple(words), _grams(anchors)
+
+
+def searched(rules: Iterable[Rule]) -> list[str]:
+    """The anchors that a large log is searched for: not those that count in claims alone (of short texts)."""
+    return list(dict.fromkeys(match.anchor for rule in rules for match in rule.logs if match.kinds != ("claim",)))
 
 
 def minimal(texts: Iterable[str]) -> tuple[str, ...]:

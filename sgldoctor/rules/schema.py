@@ -246,7 +246,7 @@ class _Checker:
         self.keys(data, {"anchor", "pattern", "in", "place", "inner", "type", "unless", "also"}, "[[log]]")
         kinds = self.texts(data, "in") or DEFAULT_KINDS
         if kinds == ("any",):
-            kinds = KINDS
+            kinds = tuple(kind for kind in KINDS if kind != "claim")
         for kind in kinds:
             if kind not in KINDS:
                 raise self.fail(f"'in' names an unknown kind of event {kind!r}; known are any, {', '.join(KINDS)}")

@@ -21,6 +21,8 @@ PIECE = 200_000
 """Characters of a log that are searched for anchors at once."""
 MATCH_LIMIT = 200
 """Characters kept of the words that decided."""
+CLAIMED = 12
+"""Characters that an anchor needs for a claim to count: shorter ones are words of any sentence."""
 EVENTS_LIMIT = 200
 """How many matching events are kept for ranking."""
 SUBJECT_COLUMNS = (
@@ -60,15 +62,7 @@ def select(
         rule = base[number]
         if not all(_rows(facts, need) for need in rule.needs):
             continue
-        told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
-        matched: list[tuple[Event, dict[str, Any], str]] = []
-        for match in rule.logs if number in candidates else ():
-            for event, params, words in _match_events(match, log, rule, facts):
-                # One event is one finding of a rule: the first pattern that names something tells what.
-                if event.order in told and (told[event.order] or not params):
-                    continue
-                told[event.order] = bool(params)
-                matched.append((event, params, words))
+        matched = _matched(rule, rule.logs if number in candidates else (), log, facts)
         rows = [(row, fact_match.each) for fact_match in rule.facts for row in _rows(facts, fact_match)]
         # Asked last: to know the release may cost a look through all that SGLang ever printed.
         if not (matched or rows) or (rule.when and holds(rule.when) is False):
@@ -90,6 +84,58 @@ def standing(when: dict[str, str]) -> dict[str, str]:
 
     found = defect(when["defect"])
     return {"releases": found.range} | ({"cured": found.cured} if found.cured else {})
+
+
+def claimed(
+    facts: Facts,
+    claims: Sequence[Event],
+    rules: Sequence[Rule],
+    holds: Callable[[dict[str, str]], bool | None],
+) -> list[Finding]:
+    """What particular rules find in claims (see ``log.claims``), each with one degree less of confidence.
+
+    A claim counts for a rule that names the kind, and for one that asks for an exception or an error by a long enough
+    text; generic rules need the traceback itself. Claims of kind ``exception`` count for every rule.
+    """
+    if not claims:
+        return []
+    findings: dict[tuple[str, str], Finding] = {}
+    base = RuleBase.of(rules)
+    log = _Log(claims, base.anchors)
+    for number in sorted({number for anchor in log.there for number in base.anchors[anchor]}):
+        rule = base[number]
+        if rule.role != "cause" or rule.severity != "error" or not all(_rows(facts, need) for need in rule.needs):
+            continue
+        matched = _matched(rule, [_lax(match, rule) for match in rule.logs], log, facts)
+        if not matched or (rule.when and holds(rule.when) is False):
+            continue
+        known = standing(rule.when)
+        less = rule._replace(confidence="medium" if rule.confidence == "high" else "low")
+        for event, params, words in matched:
+            _add(findings, less, {**known, **params}, facts, _event_evidence(event, words), event=event)
+    return _absorbed(findings, facts)
+
+
+def _lax(match: LogMatch, rule: Rule) -> LogMatch:
+    """A match that takes claims as well, where it is particular enough for them."""
+    particular = len(match.anchor) >= CLAIMED and not rule.generic
+    said = "claim" in match.kinds or (particular and {"exception", "error"} & set(match.kinds))
+    return match._replace(kinds=(*match.kinds, "claim")) if said else match
+
+
+def _matched(
+    rule: Rule, matches: Iterable[LogMatch], log: _Log, facts: Facts
+) -> list[tuple[Event, dict[str, Any], str]]:
+    """What the patterns of a rule find: one event is one finding, the first pattern that names something tells what."""
+    told: dict[int, bool] = {}  # events of this rule, and whether a name was found in them
+    matched: list[tuple[Event, dict[str, Any], str]] = []
+    for match in matches:
+        for event, params, words in _match_events(match, log, rule, facts):
+            if event.order in told and (told[event.order] or not params):
+                continue
+            told[event.order] = bool(params)
+            matched.append((event, params, words))
+    return matched
 
 
 def literals(rules: Iterable[Rule]) -> list[bytes]:
@@ -242,6 +288,13 @@ def _row_evidence(row: Row, fact: str, facts: Facts) -> Evidence:
     return Evidence("probe" if source in ("derived", "") else source, f"{fact}: {text}")
 
 
+def _given(flag: str, facts: Facts) -> str:
+    """How the launch line gives an option that a rule names, with its variants (``--prefill-attention-backend``)."""
+    core = flag.split(maxsplit=1)[0].lstrip("-")
+    rows = [row for row in facts.rows("launch.option") if str(row.get("flag", "")).endswith(core)]
+    return ", ".join(f"{row['flag']} {row.get('value') or ''}".strip() for row in rows[:4])
+
+
 def _add(
     findings: dict[tuple[str, str], Finding],
     rule: Rule,
@@ -260,6 +313,9 @@ def _add(
         subject = "" if missing else subject
     else:
         subject = next((str(params[column]) for column in SUBJECT_COLUMNS if params.get(column)), "")
+    if subject.startswith("--") and "given" not in params:
+        given = _given(subject, facts)
+        params = {**params, "given": given} if given else params
     key = (rule.slug, subject)
     held = findings.get(key)
     if held is None:
