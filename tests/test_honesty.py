@@ -12,7 +12,7 @@ from sgldoctor import log, pipeline
 from sgldoctor.cli.fixtures import Case, cases
 from sgldoctor.report.model import Report
 from sgldoctor.rules.load import load
-from sgldoctor.rules.schema import Rule
+from sgldoctor.rules.schema import Finding, Rule
 from sgldoctor.rules.select import literals
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -69,12 +69,19 @@ def _pairs() -> list[tuple[Case, Case]]:
     return [(one, two) for one, two in zip(firsts, turned, strict=True) if _area(one) != _area(two)]
 
 
+def _said(finding: Finding) -> bool:
+    """Whether a finding stands on a claim: it is less sure than its rule."""
+    return all(rule.confidence != finding.rule.confidence for rule in rules() if rule.slug == finding.rule.slug)
+
+
 @pytest.mark.parametrize(("one", "two"), _pairs(), ids=name)
 def test_two_faults_in_one_log_are_both_found(one: Case, two: Case, tmp_path: Path) -> None:
     texts = [Path(case.path).read_text(encoding="utf-8") for case in (one, two)]
     alone = [[finding for finding in explain(text, tmp_path).causes if finding.severity == "error"] for text in texts]
     if not all(causes and causes[0].events for causes in alone):
         pytest.skip("one of them is told by facts, not by a line that a rule knows")
+    if any(_said(causes[0]) for causes in alone):
+        pytest.skip("one of them is only said, in a title or a sentence, and gives way to what a log shows")
     both = explain("\n".join(texts), tmp_path)
     found = {finding.rule.cause for finding in both.findings}
     assert {causes[0].rule.cause for causes in alone} <= found

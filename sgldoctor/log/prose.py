@@ -19,7 +19,7 @@ _CURED = lazy(
     r"whenever you|makes? sure|ensures?|now (?:raises?|throws?|fails?|returns?|works?)|works (?:now|fine|well)|"
     r"workaround for|feature request|would be (?:nice|great|good)|please (?:support|add)|documented?|the docs|"
     r"this (?:pr|patch|change|commit)|unit tests?|test(?:s|ed)? (?:that|for|pass)|assert(?:s|ed)? that|"
-    r"e\.g\.|for example|except(?:ing)? [A-Z]\w+(?:Error|Exception)|catch(?:es|ing)?|warns? (?:about|that))\b",
+    r"e\.g\.|for example|except(?:ing)? \w+(?:error|exception)|catch(?:es|ing)?|warns? (?:about|that))\b",
 )
 """Sentences about errors that nobody met here."""
 _NEAR = lazy(
@@ -35,9 +35,9 @@ def wish(title: str) -> bool:
 
 def cured(sentence: str) -> bool:
     """Whether a sentence speaks of an error that is cured, feared or explained."""
-    return _CURED.search(sentence) is not None
+    return _CURED.search(sentence.lower()) is not None
 
 
 def unmet(before: str) -> bool:
     """Whether the words right before the name of an error say that it is cured or wished for."""
-    return _NEAR.search(before[-80:]) is not None
+    return _NEAR.search(before[-80:].lower()) is not None

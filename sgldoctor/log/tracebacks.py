@@ -178,7 +178,8 @@ class Tracebacks:
             if self.blanks > 3:
                 self._truncated()
             return True
-        if self._foreign(line) or "Traceback (most" in text or forms.chain_marker(text):
+        bare = self.head.perline and not line.record and forms.frame_match(text)  # every line of ours has a prefix
+        if bare or self._foreign(line) or "Traceback (most" in text or forms.chain_marker(text):
             self._truncated()
             return False
         if self._frame(text, line.number) or forms.CARET.match(text) or forms.ELISION.match(text):

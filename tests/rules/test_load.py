@@ -9,7 +9,7 @@ import pytest
 
 from sgldoctor.errors import InputError, RuleError
 from sgldoctor.facts import Facts
-from sgldoctor.rules.base import RuleBase, minimal
+from sgldoctor.rules.base import RuleBase, minimal, searched
 from sgldoctor.rules.load import compile_folder, folder_rules, load
 from sgldoctor.rules.schema import Rule
 from sgldoctor.rules.select import select
@@ -66,7 +66,15 @@ def test_the_index_leads_to_the_same_findings_as_the_rules_themselves(folder: Pa
     assert base.facts == other.facts
     assert base.witnesses() == other.witnesses()
     literals = base.literals()
-    assert all(any(literal in anchor.encode() for literal in literals) for anchor in base.anchors)
+    assert all(any(literal in anchor.encode() for literal in literals) for anchor in searched(base))
+
+
+def test_what_counts_in_claims_alone_is_not_searched_for(folder: Path) -> None:
+    rule = RULE.format(anchor="in the log") + '[[log]]\nanchor = "in the title"\nin = "claim"\n'
+    (folder / "area" / "third-party.toml").write_text(rule)
+    compiled = compile_folder(str(folder))
+    assert sorted(compiled[1]) == ["in the log", "in the title"]
+    assert compiled[2] == ("in the log",)
 
 
 def test_of_anchors_that_hold_each_other_the_shortest_is_searched() -> None:
