@@ -89,10 +89,7 @@ def _by_texts(facts: Facts, events: Sequence[Event]) -> Row | None:
             if those and len(those) < len(among):
                 among = those
                 because.append(flag)
-<<<<<<< HEAD
     # Two releases in one log leave none; all but one is no knowledge.
-=======
->>>>>>> 759e12c (Test claims, installers' transcripts and whose a name is; a frame without the prefix of every line is another traceback's)
     if not among or not because or len(among) >= len(messages.releases()) - 1:
         return None
     return {"first": among[0], "last": among[-1], "among": among, "because": because[:3], "by": "texts"}
