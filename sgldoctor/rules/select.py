@@ -101,7 +101,7 @@ def claimed(
         return []
     findings: dict[tuple[str, str], Finding] = {}
     base = RuleBase.of(rules)
-    log = _Log(claims, base.anchors)
+    log = _Log(claims, base)
     for number in sorted({number for anchor in log.there for number in base.anchors[anchor]}):
         rule = base[number]
         if rule.role != "cause" or rule.severity != "error" or not all(_rows(facts, need) for need in rule.needs):
