@@ -16,7 +16,7 @@ from sgldoctor.errors import InputError, RuleError
 from sgldoctor.rules import base
 from sgldoctor.rules.base import Compiled, Parsed, RuleBase
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Raise it when the compiled form changes, so that stale caches are left alone."""
 
 
