@@ -77,9 +77,15 @@ def each(lines: Sequence[Located], file: str, given: Given, place: Place, option
 
 def about_lines(rules: Sequence[Rule]) -> list[Rule]:
     """The rules as far as they judge launch lines: by facts of the line, its variables and its GPUs alone."""
+    from sgldoctor.rules.base import RuleBase
+
+    base = RuleBase.of(rules)
+    # Only rules that ask for such facts are made at all.
+    numbers = {number for fact, held in base.facts.items() if fact.startswith(SUBJECTS) for number in held}
+    found: list[Rule] = [base[number] for number in sorted(numbers)]
     kept = [
         rule._replace(logs=(), facts=tuple(fact for fact in rule.facts if fact.each.startswith(SUBJECTS)))
-        for rule in rules
+        for rule in found
     ]
     return [rule for rule in kept if rule.facts]
 
