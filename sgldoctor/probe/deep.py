@@ -24,7 +24,7 @@ if not torch.cuda.is_available():
     print("torch sees no CUDA device"); sys.exit(77)
 for index in range(torch.cuda.device_count()):
     one = torch.ones(512, 512, device=f"cuda:{index}", dtype=torch.float16)
-    total = (one @ one).sum().item()
+    total = (one @ one).float().sum().item()  # half precision ends at 65504
     assert abs(total - 512.0 ** 3) < 1e5, f"GPU {index} computes 512x512x512 ones as {total}"
 print(torch.cuda.device_count(), "GPUs")
 """
