@@ -313,6 +313,7 @@ def _template(sglang: str) -> tuple[Path, dict[str, str]]:
         if match and match[1] in NVIDIA:
             files[name] = nvidia_files(site, match[1], match[2] or "13")
     driver = root / f"usr/lib/{MACHINE}-linux-gnu"
+    shared_object(driver / "libc.so.6")
     cuda = "13" if "cuda-toolkit" in versions else "12"
     label = "+cu" + "".join(versions["cuda-toolkit"].split(".")[:2]) if cuda == "13" else "+cu128"
     files["torch"] = torch_files(site, version=versions["torch"], local=label, stubs=driver)

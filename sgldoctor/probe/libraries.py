@@ -11,7 +11,7 @@ import re
 import time
 
 from sgldoctor.facts import Facts, Row
-from sgldoctor.knowledge.libraries import of_driver
+from sgldoctor.knowledge.libraries import family, of_driver
 from sgldoctor.probe import rooted, symbols
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
@@ -77,7 +77,12 @@ def libraries(target: Target, facts: Facts) -> Facts:
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
     result.put("jit.stale", stale(process, target, base, [*preloaded, *torch.shared]), "probe")
     _damaged(process, target, facts, owners, found)
-    result.put("loader.missing", [_sited(target, owners, row) for row in found.missing.values()], "probe")
+    missing = [_sited(target, owners, row) for row in found.missing.values()]
+    if not target.live and not any(process.has(folder, "libc.so.6") for folder in process.defaults):
+        # A folder with an environment and no system around it: what the system would bring cannot be judged.
+        missing = [row for row in missing if _of_wheels(row)]
+        result.put_unknown("libraries of the system", f"no C library under {target.root}: it holds no whole system")
+    result.put("loader.missing", missing, "probe")
     result.put("loader.corrupt", list(found.corrupt.values()), "probe")
     result.put("libraries.versions", list(found.versions.values()), "probe")
     result.put("symbols.undefined", list(found.undefined.values()), "probe")
@@ -241,6 +246,12 @@ def _sited(target: Target, owners: Owners, row: Row) -> Row:
         "recorded_by": owners.recording(library),
         "text": f"{library}: cannot open shared object file (needed by {row['needed_by']})",
     }
+
+
+def _of_wheels(row: Row) -> bool:
+    """Whether a missing library is one that wheels or the driver bring."""
+    library = row["library"]
+    return bool(family(library) or of_driver(library) or row["place"] or row["recorded_by"])
 
 
 def wheel_folders(target: Target) -> list[str]:

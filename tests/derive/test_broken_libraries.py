@@ -47,6 +47,17 @@ def test_no_driver_is_one_row_and_no_other_fault(lab: Lab) -> None:
     assert troubles(facts, "libraries.unresolved") == {}
 
 
+def test_a_folder_without_a_system_is_not_blamed_for_lacking_one(lab: Lab, tmp_path: Path) -> None:
+    verbs = shared_object(tmp_path / "libibverbs.so.1")
+    shared_object(lab.site / "mooncake/engine.so", needed=[verbs])
+    distribution(lab.site, "mooncake-transfer-engine", "0.3.8", [], ["mooncake/engine.so"])
+    (lab.root / f"usr/lib/{MACHINE}-linux-gnu/libc.so.6").unlink()
+    lab.uninstall("nvidia-cudnn-cu12")
+    facts = lab.facts()
+    assert [row["library"] for row in facts.rows("libraries.unresolved")] == ["libcudnn.so.9"]
+    assert "libraries of the system" in {unknown.what for unknown in facts.unknown}
+
+
 def test_12_mooncake_without_rdma_libraries(lab: Lab, tmp_path: Path) -> None:
     verbs = shared_object(tmp_path / "libibverbs.so.1")
     shared_object(lab.site / "mooncake/engine.so", needed=[verbs, lab.site / "nvidia/cuda_runtime/lib/libcudart.so.12"])
