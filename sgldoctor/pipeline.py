@@ -65,11 +65,16 @@ def explain(
     if here is not None:
         facts.merge(examine(here, Asked()))
     if sglang and not facts.known("sglang"):
-        from sgldoctor.knowledge import releases
-
-        row = {"version": sglang, "known": releases.known(sglang), "inferred": "given with --sglang"}
-        facts.put("sglang", row, "launch")
+        given(facts, sglang)
     return conclude("explain", facts, reading.events, rules, options)
+
+
+def given(facts: Facts, release: str) -> None:
+    """Note the release of SGLang that the user named."""
+    from sgldoctor.knowledge import releases
+
+    row = {"version": release, "known": releases.known(release), "inferred": "given with --sglang"}
+    facts.put("sglang", row, "launch")
 
 
 def check(target: Target, asked: Asked, options: Options) -> Report:

@@ -22,7 +22,7 @@ LAYERS = [
     {"fix"},
     {"report"},
     {"pipeline"},
-    {"preflight", "recheck", "smoke"},
+    {"preflight", "recheck", "smoke", "fleet"},
     {"cli"},
     {"__main__"},
 ]

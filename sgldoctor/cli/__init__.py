@@ -16,6 +16,7 @@ COMMANDS = {
     "upgrade": "what breaks or changes from one release to another, and the launch line for it",
     "smoke": "does a running server really answer: health, models, chat, streaming, errors, latency",
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
+    "fleet": "many nodes: what is wrong on each, and what differs between them",
     "redact": "a log or any text without its secrets",
     "rules": "the rule base: list, show, lint, test",
     "env": "the exports that an environment needs, and what fixes have set, for a shell to source",

@@ -15,6 +15,7 @@ EPILOG = """examples:
   sgldoctor check --snapshot node17.json       examine it, here or elsewhere, with whatever rules there are then
   sgldoctor check --against node17.json        what changed since
   sgldoctor snapshot --pseudonyms -o public.json
+  srun sgldoctor snapshot --compact | sgldoctor fleet -
 
 Tokens, keys, passwords and the credentials in URLs are never in it. With --pseudonyms, names of hosts and users and
 addresses are replaced as well, on all nodes alike, so that snapshots can still be compared. Set SGLDOCTOR_PSEUDONYM_KEY
@@ -32,12 +33,13 @@ def main(arguments: list[str]) -> int:
     made.add_argument("-o", "--output", metavar="FILE", default="-", help="default, and '-': standard output")
     made.add_argument("--launch", metavar="CMD", default="", help="a launch line to put in as well")
     made.add_argument("--model", metavar="M", default="", help="a model folder or hub id to read as well")
+    made.add_argument("--compact", action="store_true", help="on one line, for many nodes that write to one place")
     made.add_argument("--pseudonyms", action="store_true", help="replace names of hosts and users, and addresses")
     common.environment(made)
     args = made.parse_args(arguments)
     from sgldoctor import snapshot
 
-    text = snapshot.to_text(_taken(args))
+    text = snapshot.to_text(_taken(args), compact=args.compact)
     if args.output == "-":
         sys.stdout.write(text)
         sys.stdout.flush()

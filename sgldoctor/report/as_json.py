@@ -27,6 +27,7 @@ def to_object(report: Report) -> dict[str, Any]:
             "unknown": [{"what": entry.what, "because": entry.because} for entry in report.facts.unknown],
             "seconds": {name: round(value, 4) for name, value in report.facts.seconds.items()},
             **({"fixed": report.fixed} if report.fixed is not None else {}),
+            **({"nodes": [node._asdict() for node in report.nodes]} if report.nodes else {}),
         }
     )
     return shown

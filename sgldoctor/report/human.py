@@ -91,7 +91,9 @@ def _verdict(report: Report) -> Line:
     warnings = len(report.causes) - errors
     lines = len(report.facts.rows("launch"))
     launch = "in the launch line" if lines == 1 else f"in {lines} launch lines"
-    where = {"explain": "in this log", "check": "here", "launch": launch}.get(report.command, "")
+    where = {"explain": "in this log", "check": "here", "launch": launch, "fleet": "on these nodes"}.get(
+        report.command, ""
+    )
     if report.status == PROBLEMS:
         first = report.causes[0]
         more = errors + (warnings if report.strict else 0) - 1
@@ -125,6 +127,11 @@ def examined(report: Report) -> str:
     parts += [
         safe(" ".join(f"snapshot {row['file']} {row['taken']} {row['host']}".split())) for row in facts.rows("snapshot")
     ]
+    for row in facts.rows("fleet"):
+        alike = f", {_count(row['groups'], 'kind')} of them" if row["nodes"] > 1 else ""
+        parts.append(
+            f"{_count(row['nodes'], 'node')}{alike}" + (f", {row['unread']} not read" if row["unread"] else "")
+        )
     if facts.value("python", "executable"):
         chosen = facts.value("python", "chosen")
         parts.append(safe(f"{facts.value('python', 'executable')}" + (f" ({chosen})" if chosen else "")))

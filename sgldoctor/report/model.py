@@ -40,6 +40,15 @@ class Failure(NamedTuple):
     ruled_out: str = ""
 
 
+class Node(NamedTuple):
+    """One node of a fleet: its verdict (a status of a report), the titles of its causes, or why it was not examined."""
+
+    name: str
+    status: str
+    causes: tuple[str, ...] = ()
+    because: str = ""
+
+
 class Report(NamedTuple):
     """Everything that an examination found out."""
 
@@ -53,6 +62,8 @@ class Report(NamedTuple):
     strict: bool = False
     fixed: dict[str, Any] | None = None
     """What ``--fix`` did, where it was asked for."""
+    nodes: tuple[Node, ...] = ()
+    """The nodes of a fleet."""
 
     @property
     def causes(self) -> tuple[Finding, ...]:

@@ -19,6 +19,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Sequence
 
 from sgldoctor.errors import InputError
 from sgldoctor.facts import Facts, Row
@@ -29,7 +30,7 @@ NAME, NUMBER = "sgldoctor.snapshot", 1
 SCHEMA = f"{NAME}/{NUMBER}"
 SEEN = ("probe", "launch")
 """Sources whose facts a snapshot holds."""
-_ELSEWHERE = ("log", "failure", "snapshot", "changes")
+_ELSEWHERE = ("log", "failure", "snapshot", "changes", "fleet")
 """Facts, by the first word of their names, that no probe writes, whatever source a file gives for them."""
 LARGEST = 64 << 20
 """Bytes: a hundred times what an environment of a thousand packages needs; more is no snapshot."""
@@ -70,20 +71,24 @@ def to_object(facts: Facts, *, host: str, taken: str, version: str, pseudonyms: 
         "facts": {
             name: {"source": entry["source"], "rows": [_written(name, row) for row in entry["rows"]]}
             for name, entry in data["facts"].items()
-            if _seen(name, entry["source"])
+            if seen(name, entry["source"])
         },
         "unknown": [{key: _redacted(value) for key, value in entry.items()} for entry in data["unknown"]],
         "seconds": {name: round(value, 4) for name, value in sorted(data["seconds"].items())},
     }
 
 
-def _seen(name: str, source: Any) -> bool:
+def seen(name: str, source: Any) -> bool:
+    """Whether a snapshot may hold this fact from this source."""
     return name in FACTS and name.split(".", 1)[0] not in _ELSEWHERE and source in SEEN
 
 
-def to_text(data: dict[str, Any]) -> str:
-    """A snapshot as a file holds it: pure ASCII, so that no character of it can steer a terminal or be lost."""
-    return json.dumps(data, indent=1) + "\n"
+def to_text(data: dict[str, Any], *, compact: bool = False) -> str:
+    """A snapshot as a file holds it: pure ASCII, so that no character of it can steer a terminal or be lost.
+
+    ``compact``: on one line, for the output of many nodes that goes to one place.
+    """
+    return json.dumps(data, indent=None if compact else 1) + "\n"
 
 
 def _written(fact: str, row: Row) -> Row:
@@ -109,14 +114,10 @@ def _redacted(value: Any) -> Any:
 def read(path: str) -> Snapshot:
     """The snapshot in the file ``path`` (``-``: standard input); raises InputError with one line for anything else."""
     data = _load(path)
-    schema = data.get("schema") if isinstance(data, dict) else None
-    match = re.fullmatch(rf"{re.escape(NAME)}/([0-9]{{1,9}})", schema) if isinstance(schema, str) else None
-    if not match:
-        raise InputError(f'{path}: not a snapshot of sgldoctor: it has no "schema": "{NAME}/..."')
-    if int(match[1]) > NUMBER:
-        raise InputError(
-            f"{path}: written by a newer sgldoctor ({match[0]}); this one reads up to {SCHEMA}: upgrade sgldoctor"
-        )
+    try:
+        check_schema(data)
+    except Refused as error:
+        raise InputError(f"{path}: {error}") from error
     try:
         facts, foreign = _facts(data)
     except (TypeError, ValueError) as error:
@@ -127,6 +128,20 @@ def read(path: str) -> Snapshot:
         names = ", ".join(foreign[:5]) + (f" and {len(foreign) - 5} more" if len(foreign) > 5 else "")
         facts.put_unknown("snapshot", f"sgldoctor {version} wrote facts that this one does not know: {names}")
     return Snapshot(facts, path, _text(data, "taken"), _text(data, "host"), version)
+
+
+class Refused(Exception):  # noqa: N818  it is no error of the program, and says why
+    """Something is no snapshot that this release can read; the message says why."""
+
+
+def check_schema(data: Any) -> None:
+    """Raise Refused where plain values are no snapshot, or one of a newer release."""
+    schema = data.get("schema") if isinstance(data, dict) else None
+    match = re.fullmatch(rf"{re.escape(NAME)}/([0-9]{{1,9}})", schema) if isinstance(schema, str) else None
+    if not match:
+        raise Refused(f'not a snapshot of sgldoctor: it has no "schema": "{NAME}/..."')
+    if int(match[1]) > NUMBER:
+        raise Refused(f"written by a newer sgldoctor ({match[0]}); this one reads up to {SCHEMA}: upgrade sgldoctor")
 
 
 def _text(data: dict[str, Any], name: str) -> str:
@@ -167,19 +182,25 @@ def _facts(data: dict[str, Any]) -> tuple[Facts, list[str]]:
     for name, entry in table.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("rows"), list):
             raise TypeError(f"fact {name!r} has no list of rows")
-        if _seen(name, entry.get("source")):
-            kept[name] = {"source": entry["source"], "rows": [_row(name, row) for row in entry["rows"]]}
-    facts = Facts.from_json({"facts": kept, "unknown": _unknown(data.get("unknown", []))})
+        if seen(name, entry.get("source")):
+            kept[name] = {"source": entry["source"], "rows": fact_rows(name, entry["rows"])}
+    facts = Facts.from_json({"facts": kept, "unknown": unknown_rows(data.get("unknown", []))})
     return facts, sorted(str(name) for name in table if name not in FACTS)
 
 
-def _unknown(entries: Any) -> list[Row]:
+def unknown_rows(entries: Any) -> list[Row]:
+    """The list of what could not be examined; TypeError for another shape."""
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("what"), str) and isinstance(entry.get("because"), str)
         for entry in entries
     ):
         raise TypeError('"unknown" must be a list of what and because')
     return entries
+
+
+def fact_rows(fact: str, rows: Sequence[Any]) -> list[Row]:
+    """The rows of a fact with the columns that are known; TypeError or ValueError for what is no table."""
+    return [_row(fact, row) for row in rows]
 
 
 def _row(fact: str, row: Any) -> Row:

@@ -1,0 +1,140 @@
+"""What of a fact tells nodes apart: everything but what is different on every node by nature.
+
+A UUID, a process number, free memory or the node's own address would make each node a kind of its own, and each would
+have to be judged alone. Neither a rule nor a derivation asks for these, or asks only whether they pass a limit; then
+the answer takes the place of the figure. ``tests/fleet/test_gather.py`` holds that a node is judged as if alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from sgldoctor.derive.driver import BUSY
+from sgldoctor.facts import Row
+from sgldoctor.typed import Any
+
+OWN = "<own>"
+"""Stands for the node's own name or address."""
+RANK = "--node-rank"
+
+_DROPPED = {
+    "gpus": ("uuid", "memory_free_mib"),
+    "gpu.processes": ("pid", "memory_mib"),
+    "disks": ("free_mib",),
+    "interfaces": ("addresses",),
+    "host.events": ("age_s", "text", "device"),
+    "launch": ("command", "flags"),
+    "hub.models": (),
+    "environment": (),
+    "launch.argument": (),
+    "ports": ("holder",),
+}
+"""By fact the columns that are left out; facts that are not here count as they are."""
+_MADE_UP = re.compile(r"(?<=[a-z])[0-9a-f]{6,}(?:@if\d+)?$")
+"""The end of the name of a virtual interface that a container runtime made up: veth3f2a9c1, cali12ab34cd56e."""
+
+
+def varies(fact: str) -> bool:
+    """Whether the fact is reduced."""
+    return fact in _DROPPED
+
+
+def reduced(fact: str, rows: Sequence[Row], own: Sequence[str], asked: Mapping[str, frozenset[str]]) -> list[Row]:
+    """The rows that stand for all nodes alike; ``own`` are the node's names, ``asked`` columns that rules select by."""
+    dropped = set(_DROPPED[fact]) - asked.get(fact, frozenset())
+    kept = [{column: value for column, value in row.items() if column not in dropped} for row in rows]
+    change = _CHANGES.get(fact)
+    return change(kept, own) if change else kept
+
+
+def _gpus(rows: list[Row], _own: Sequence[str]) -> list[Row]:
+    for row in rows:
+        used = row.get("memory_used_percent")
+        row["memory_used_percent"] = used >= BUSY if isinstance(used, int | float) else None
+    return rows
+
+
+def _interfaces(rows: list[Row], _own: Sequence[str]) -> list[Row]:
+    for row in rows:
+        row["name"] = _MADE_UP.sub("*", str(row.get("name")))
+    return [dict(pairs) for pairs in dict.fromkeys(tuple(sorted(row.items(), key=_first)) for row in rows)]
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def _values(rows: list[Row], own: Sequence[str]) -> list[Row]:
+    for row in rows:
+        value = row.get("value")
+        if isinstance(value, str) and any(name in value for name in own):
+            row["value"] = _own(value, own)
+    return rows
+
+
+def _arguments(rows: list[Row], own: Sequence[str]) -> list[Row]:
+    texts = [str(row.get("text")) for row in rows]
+    place = rank_place(texts)
+    nodes = _number(texts, "--nnodes")
+    for index, row in enumerate(rows):
+        text = texts[index]
+        if index == place:
+            # Only whether it is one of the nodes counts for the node by itself; that no two are alike, for all.
+            flag, equals, value = text.rpartition("=")
+            inside = value.isdigit() and nodes is not None and int(value) < nodes
+            row["text"] = f"{flag}{equals}" + (("0" if int(value) == 0 else "1..") if inside else value)
+        elif any(name in text for name in own):
+            row["text"] = _own(text, own)
+    return rows
+
+
+def rank_place(texts: Sequence[str]) -> int | None:
+    """Which argument holds the node's rank: the one behind ``--node-rank``, or ``--node-rank=3`` itself; the last."""
+    place = None
+    for index, text in enumerate(texts):
+        if text == RANK and index + 1 < len(texts):
+            place = index + 1
+        elif text.startswith(f"{RANK}="):
+            place = index
+    return place
+
+
+def rank_of(texts: Sequence[str]) -> str | None:
+    """The node's rank as it is written; None where the line has none."""
+    place = rank_place(texts)
+    return None if place is None else texts[place].rpartition("=")[2]
+
+
+def _number(texts: Sequence[str], flag: str) -> int | None:
+    found = None
+    for index, text in enumerate(texts):
+        value = text.partition("=")[2] if text.startswith(f"{flag}=") else ""
+        if text == flag and index + 1 < len(texts):
+            value = texts[index + 1]
+        if value.isdigit():
+            found = int(value)
+    return found
+
+
+def _own(text: str, own: Sequence[str]) -> str:
+    for name in own:
+        text = re.sub(rf"(?<![\w.:-]){re.escape(name)}(?![\w-]|\.\d|\.[a-z])", OWN, text)
+    return text
+
+
+def own_names(host: str, interfaces: Sequence[Any]) -> list[str]:
+    """The names and addresses by which a node is called; loopback is everybody's."""
+    names = {host, host.partition(".")[0]} if len(host) > 1 else set()
+    for row in interfaces:
+        if isinstance(row, dict) and row.get("name") != "lo" and isinstance(row.get("addresses"), list):
+            names |= {str(address) for address in row["addresses"] if len(str(address)) > 3}
+    return sorted(names, key=len, reverse=True)
+
+
+_CHANGES: dict[str, Callable[[list[Row], Sequence[str]], list[Row]]] = {
+    "gpus": _gpus,
+    "interfaces": _interfaces,
+    "environment": _values,
+    "launch.argument": _arguments,
+}
