@@ -136,6 +136,8 @@ def _answered(ray: Any, answer: Any, identity: str, when: float) -> None:
             alive = {node["NodeID"] for node in ray.nodes() if node.get("Alive")}
             kind = "failed" if identity in alive and type(error).__name__ == "WorkerCrashedError" else "dead"
         because = "the node died while it was asked" if kind == "dead" else _line(cause)
+        if kind == "slow":
+            because = str(cause)[:300]
         say("failed", id=identity, kind=kind, because=because)
         return
     say("snapshot", id=identity, text=text, skew_s=round(skew(when, begin, end, time.time()), 3))

@@ -163,6 +163,14 @@ def _lines(stream: BinaryIO, name: str, file: str) -> Iterator[Item]:
     while line := stream.readline(LARGEST + 1):
         number += 1
         if len(line) > LARGEST:
+            if file:
+                yield Item(
+                    f"{name}, line {number}",
+                    None,
+                    f"larger than {LARGEST >> 20} MiB; the file is read no further",
+                    file,
+                )
+                return
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LARGEST)
             yield Item(f"{name}, line {number}", None, f"larger than {LARGEST >> 20} MiB: not a snapshot", file)

@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from tests.lab_env import pins
+
 Data = dict[str, Any]
 PARTS = 8
 
@@ -18,8 +20,8 @@ def base() -> Data:
     def fact(*rows: Data, source: str = "probe") -> Data:
         return {"source": source, "rows": list(rows)}
 
-    packages = [("sglang", "0.5.8"), ("torch", "2.9.1"), ("nvidia-nccl-cu12", "2.27.5"), ("transformers", "4.57.1")]
-    packages += [(f"package-{number}", f"{number % 7}.{number}") for number in range(160)]
+    packages = [*pins("0.5.8").items()]
+    packages += [(f"package-{number}", f"{number % 7}.{number}") for number in range(100)]
     gpus = [
         {"index": index, "name": "NVIDIA H100 80GB HBM3", "uuid": "", "memory_total_mib": 81559, "capability": "9.0",
          "memory_free_mib": 81000, "memory_used_percent": 0.6, "ecc_uncorrected": 0, "mig": False, "persistence": True,
@@ -38,6 +40,7 @@ def base() -> Data:
             {"version": "3.11.7", "executable": "/opt/venv/bin/python", "prefix": "/opt/venv", "kind": "venv"}
         ),
         "packages": fact(*({"name": n, "version": v, "location": site, "installer": "uv"} for n, v in packages)),
+        "kernel.folder": fact({"path": f"{site}/sgl_kernel", "importable": True}),
         "gpus": fact(*gpus),
         "gpu.processes": fact(),
         "driver": fact({"version": "580.95.05", "cuda": "13.0", "module": "open", "nvml": True, "loaded": True}),

@@ -1,0 +1,164 @@
+"""Where snapshots come from; whatever is no snapshot is refused in bounded memory and does not spoil the others."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgldoctor.errors import InputError
+from sgldoctor.fleet import sources
+from sgldoctor.fleet.gather import Fleet
+from sgldoctor.fleet.sources import items
+from sgldoctor.snapshot import to_text
+from tests.fleet.nodes import base, line
+
+
+def named(host: str) -> dict[str, Any]:
+    return {**base(), "host": host}
+
+
+def read(paths: list[Path | str], stdin: bytes = b"") -> Fleet:
+    fleet = Fleet()
+    fleet.add_all(items([str(path) for path in paths], io.BytesIO(stdin)))
+    return fleet
+
+
+def archive(path: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
+    with tarfile.open(path, mode) as made:  # type: ignore[call-overload]
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_files_folders_archives_and_lines(tmp_path: Path) -> None:
+    folder = tmp_path / "snapshots" / "rack1"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text(to_text(named("a")))
+    (folder / "b.jsonl").write_bytes(line(named("b")) + line(named("c")))
+    (folder / ".half.json").write_text("{")
+    (folder / "notes.txt").write_text("no snapshot")
+    packed = archive(tmp_path / "more.tar.gz", {"d.json": line(named("d")), "e/e.json": to_text(named("e")).encode()})
+    plain = archive(tmp_path / "plain.tar", {"f.json": line(named("f"))}, "w")
+    fleet = read([tmp_path / "snapshots", packed, plain, "-"], line(named("g")))
+    assert fleet.names == list("abcdefg")
+    assert fleet.unread == []
+    assert len(fleet.groups) == 1
+
+
+def test_what_srun_kubectl_and_ansible_print() -> None:
+    noise = b"srun: job 7 queued\nwarning: x\n\n"
+    labelled = b"3: " + line(named("a")) + b"[pod/b-0/server] " + line(named("b"))
+    one_line = b"c | CHANGED | rc=0 | (stdout) " + line(named("c"))
+    pretty = to_text(named("d")).encode() + to_text(named("e")).encode()
+    fleet = read(["-"], noise + labelled + one_line + pretty + b"srun: done\n")
+    assert fleet.names == list("abcde")
+    assert fleet.unread == []
+
+
+def test_two_nodes_of_one_name_stay_two(tmp_path: Path) -> None:
+    for name in ("x.json", "y.json"):
+        (tmp_path / name).write_text(to_text(named("same")))
+    assert read([tmp_path]).names == ["same", "same (2)"]
+
+
+HOSTILE = {
+    "nested": b"[" * 100_000,
+    "nested-object": b'{"a":' * 100_000,
+    "not-json": b"{no",
+    "nan": b'{"schema": "sgldoctor.snapshot/1", "facts": {"host": {"source": "probe", "rows": [{"cpus": NaN}]}}}',
+    "other": b'{"schema": "something.else/1"}',
+    "newer": b'{"schema": "sgldoctor.snapshot/99"}',
+    "no-facts": b'{"schema": "sgldoctor.snapshot/1"}',
+    "list": b"[1, 2]",
+    "rows": b'{"schema": "sgldoctor.snapshot/1", "facts": {"host": {"source": "probe", "rows": "x"}}}',
+    "row": b'{"schema": "sgldoctor.snapshot/1", "facts": {"host": {"source": "probe", "rows": ["x"]}}}',
+    "cell": b'{"schema": "sgldoctor.snapshot/1", "facts": {"host": {"source": "probe", "rows": [{"cpus": {"a": 1}}]}}}',
+    "gpus": b'{"schema": "sgldoctor.snapshot/1", "facts": {"gpus": {"source": "probe", "rows": [7]}}}',
+    "unknown": b'{"schema": "sgldoctor.snapshot/1", "facts": {}, "unknown": [3]}',
+    "binary": b"\x00\xff\xfe" * 100,
+    "many": b'{"facts": [' + b"{}," * 500_000 + b"1]}",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_snapshot_is_refused_and_the_others_are_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_bytes(HOSTILE[name])
+    (tmp_path / "good.json").write_text(to_text(named("good")))
+    fleet = read([tmp_path])
+    assert fleet.names == ["good"]
+    (refused,) = fleet.unread
+    assert refused.because
+    assert "\n" not in refused.because
+
+
+@pytest.mark.parametrize("name", ["nested", "not-json", "other", "cell"])
+def test_a_bad_line_spoils_only_itself(name: str) -> None:
+    bad = HOSTILE[name] if HOSTILE[name].startswith(b"{") else b"{" + HOSTILE[name]
+    fleet = read(["-"], line(named("a")) + bad + b"\n" + line(named("b")))
+    assert fleet.names == ["a", "b"]
+    assert len(fleet.unread) == 1
+
+
+def test_a_line_that_never_ends_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LARGEST", 200_000)
+    endless = b'{"schema": "' + b"x" * 900_000 + b'"}\n'
+    cut = to_text(named("c")).encode()[:5000]
+    fleet = read(["-"], line(named("a")) + endless + line(named("b")) + cut)
+    assert fleet.names == ["a", "b"]
+    assert [entry.because for entry in fleet.unread] == [
+        "larger than 0 MiB: not a snapshot",
+        "cut off in the middle",
+    ]
+
+
+def test_damaged_and_bloated_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = archive(tmp_path / "a.tar.gz", {"a.json": line(named("a")), "b.json": line(named("b"))}).read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "no.tar").write_bytes(gzip.compress(b"no archive at all" * 100))
+    assert len(read([tmp_path / "cut.tar.gz"]).unread) == 1
+    assert len(read([tmp_path / "no.tar"]).unread) == 1
+    monkeypatch.setattr(sources, "LARGEST", 100_000)
+    bloated = archive(tmp_path / "big.tar.gz", {"a.json": line(named("a")), "big.json": b"0" * 300_000})
+    fleet = read([bloated])
+    assert fleet.names == ["a"]
+    assert "larger" in fleet.unread[0].because
+
+
+def test_a_huge_file_is_refused_in_little_memory(tmp_path: Path) -> None:
+    """Ten gigabytes in one line, and as many objects as fit; sparse, so that it costs no disk."""
+    with (tmp_path / "huge.json").open("wb") as stream:
+        stream.write(b'{"schema": "')
+        stream.truncate(10 << 30)
+    (tmp_path / "many.json").write_bytes(b'{"facts":[' + b"{}," * (5 << 20) + b"1]}")
+    (tmp_path / "good.json").write_text(to_text(named("good")))
+    code = (
+        "import resource, sys; from sgldoctor.__main__ import main; code = main(sys.argv[1:]);"
+        "print(code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, "fleet", str(tmp_path), "--format", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    _, peak = done.stderr.split()[-2:]
+    assert int(peak) < 250_000  # kB
+    report = json.loads(done.stdout)
+    assert report["nodes"][0]["name"] == "good"
+    assert {row["because"] for row in report["facts"]["fleet.unread"]["rows"]} == {
+        "larger than 16 MiB; the file is read no further",
+        "too many values: not a snapshot",
+    }
+
+
+def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read([tmp_path / "no.json"])
+    with pytest.raises(InputError, match="no snapshot"):
+        read([tmp_path])
