@@ -55,11 +55,11 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.fleet import judge, sources
 
     if args.ray:
-        from sgldoctor.fleet import ray
+        from sgldoctor.fleet import cluster
 
         fleet = judge.gather((), options)
-        asked = ray.Asked(args.ray, args.python, args.node_python, args.keep, args.timeout)
-        ray.gather(fleet, asked, progress=sys.stderr.isatty() and not args.quiet)
+        asked = cluster.Asked(args.ray, args.python, args.node_python, args.keep, args.timeout)
+        cluster.gather(fleet, asked, progress=sys.stderr.isatty() and not args.quiet)
     else:
         files = args.files or ["-"]
         if files == ["-"] and sys.stdin.isatty():

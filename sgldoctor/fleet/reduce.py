@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sgldoctor.derive.driver import BUSY
+from sgldoctor.derive.machine import RECENT, ROOM
 from sgldoctor.facts import Row
 from sgldoctor.typed import Any
 
@@ -21,11 +22,11 @@ RANK = "--node-rank"
 _DROPPED = {
     "gpus": ("uuid", "memory_free_mib"),
     "gpu.processes": ("pid", "memory_mib"),
-    "disks": ("free_mib",),
     "interfaces": ("addresses",),
-    "host.events": ("age_s", "text", "device"),
+    "host.events": ("text",),
     "launch": ("command", "flags"),
-    "hub.models": (),
+    # changed, not dropped
+    "disks": (),
     "environment": (),
     "launch.argument": (),
     "ports": ("holder",),
@@ -46,6 +47,29 @@ def reduced(fact: str, rows: Sequence[Row], own: Sequence[str], asked: Mapping[s
     kept = [{column: value for column, value in row.items() if column not in dropped} for row in rows]
     change = _CHANGES.get(fact)
     return change(kept, own) if change else kept
+
+
+PLENTY = 2 << 20
+"""MiB on a disk from which on there is room for any model."""
+_STEP = 8 << 10
+"""MiB in which smaller room is told apart, since the weights of a model may not fit."""
+
+
+def _disks(rows: list[Row], _own: Sequence[str]) -> list[Row]:
+    for row in rows:
+        free = row.get("free_mib")
+        if isinstance(free, int):
+            short = free < ROOM.get(str(row.get("for")), 0)
+            step = "plenty" if free >= PLENTY or "models" not in str(row.get("for")) else free // _STEP
+            row["free_mib"] = "short" if short else step
+    return rows
+
+
+def _events(rows: list[Row], _own: Sequence[str]) -> list[Row]:
+    for row in rows:
+        age = row.get("age_s")
+        row["age_s"] = age > RECENT if isinstance(age, int) else None
+    return rows
 
 
 def _gpus(rows: list[Row], _own: Sequence[str]) -> list[Row]:
@@ -133,6 +157,8 @@ def own_names(host: str, interfaces: Sequence[Any]) -> list[str]:
 
 
 _CHANGES: dict[str, Callable[[list[Row], Sequence[str]], list[Row]]] = {
+    "disks": _disks,
+    "host.events": _events,
     "gpus": _gpus,
     "interfaces": _interfaces,
     "environment": _values,

@@ -152,7 +152,7 @@ def fleet(total: int, differences: Sequence[Planted], like: Data | None = None) 
             gpu["memory_free_mib"] = 80000 + chooser.randrange(1000)
             gpu["memory_used_percent"] = round(chooser.random(), 1)
         for disk in facts.get("disks", {}).get("rows", []):
-            disk["free_mib"] = chooser.randrange(1 << 22)
+            disk["free_mib"] = (3 << 20) + chooser.randrange(1 << 20)
         for interface in facts["interfaces"]["rows"]:
             interface["addresses"] = [f"10.{node >> 16 & 255}.{node >> 8 & 255}.{node & 255}"]
         facts["interfaces"]["rows"].append(

@@ -48,6 +48,8 @@ def unknown(data: Data) -> None:
     data["unknown"].append({"what": "packages", "because": "slow", "essential": True})
 
 
+XID = {"kind": "xid", "code": 79, "device": "0000:1b:00", "by_program": False, "meaning": "GPU is lost", "age_s": 5}
+FULL = {"path": "/tmp", "for": "caches", "free_mib": 12, "total_mib": 4096, "writable": True}
 BREAKERS: dict[str, Callable[[Data], None]] = {
     "busy": set_value("gpus", "memory_used_percent", 93.5, index=3),
     "old-driver": set_value("driver", "version", "450.80.02"),
@@ -55,9 +57,9 @@ BREAKERS: dict[str, Callable[[Data], None]] = {
     "interface": set_value("environment", "value", "ib9", name="NCCL_SOCKET_IFNAME"),
     "kernel-absent": add("packages", name="sgl-kernel", version="0.0.1"),
     "read-only": set_value("disks", "writable", False),
-    "xid": put(
-        {"host.events": {"source": "probe", "rows": [{"kind": "xid", "code": 79, "device": "0000:1b:00", "age_s": 5}]}}
-    ),
+    "full": put({"disks": {"source": "probe", "rows": [FULL]}}),
+    "old-xid": put({"host.events": {"source": "probe", "rows": [{**XID, "age_s": 30 * 86400}]}}),
+    "xid": put({"host.events": {"source": "probe", "rows": [XID]}}),
     "launch": put(launch_line("--tp 3 --nnodes 2 --node-rank 1 --no-such-flag")),
     "unknown": unknown,
 }
@@ -145,9 +147,9 @@ def test_no_derivation_asks_for_what_is_left_out() -> None:
 
 
 def test_a_column_that_a_rule_selects_by_tells_nodes_apart() -> None:
-    rows = [{"path": "/models", "free_mib": 0}]
-    assert reduced("disks", rows, (), {}) == [{"path": "/models"}]
-    assert reduced("disks", rows, (), {"disks": frozenset({"free_mib"})}) == rows
+    rows = [{"port": 1, "holder": "python (pid 7)"}]
+    assert reduced("ports", rows, (), {}) == [{"port": 1}]
+    assert reduced("ports", rows, (), {"ports": frozenset({"holder"})}) == rows
 
 
 def test_gpu_names_in_variables_are_compared_with_the_gpus_of_the_node() -> None:
