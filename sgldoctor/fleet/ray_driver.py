@@ -1,7 +1,7 @@
 """The part that runs inside a Ray cluster, by the cluster's own Python: one probe on each live node.
 
-:mod:`sgldoctor.fleet.cluster` starts it. It reads one line of JSON (what to do) from standard input and writes one line of
-JSON for each thing that happens::
+:mod:`sgldoctor.fleet.cluster` starts it. It reads one line of JSON (what to do) from standard input and writes
+one line of JSON for each thing that happens::
 
     {"event": "nodes", "nodes": [{"id", "name", "alive"}]}
     {"event": "snapshot", "id", "text", "skew_s"}
