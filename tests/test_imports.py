@@ -22,7 +22,7 @@ LAYERS = [
     {"fix"},
     {"report"},
     {"pipeline"},
-    {"preflight", "recheck", "smoke", "fleet"},
+    {"preflight", "recheck", "smoke", "fleet", "running"},
     {"cli"},
     {"__main__"},
 ]

@@ -15,6 +15,7 @@ COMMANDS = {
     "plan": "the installation plan of a release: order, pins, what would move; --resolve proves it",
     "upgrade": "what breaks or changes from one release to another, and the launch line for it",
     "smoke": "does a running server really answer: health, models, chat, streaming, errors, latency",
+    "run": "run a command untouched, and explain it at once if it dies or stalls",
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
     "fleet": "many nodes: what is wrong on each, and what differs between them",
     "redact": "a log or any text without its secrets",

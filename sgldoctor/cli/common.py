@@ -10,7 +10,7 @@ from sgldoctor.cli.options import Namespace, Parser
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.pipeline import Options
 from sgldoctor.report.model import Ignored, Report
-from sgldoctor.typed import TYPE_CHECKING
+from sgldoctor.typed import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from sgldoctor.probe.target import Target
@@ -193,11 +193,11 @@ def utf8(text: str) -> None:
         buffer.flush()
 
 
-def in_colour(choice: str) -> bool:
+def in_colour(choice: str, stream: TextIO | None = None) -> bool:
     """Whether to colour: as chosen, else on a terminal unless ``NO_COLOR`` is set or the terminal is dumb."""
     if choice != "auto":
         return choice == "always"
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (stream or sys.stdout).isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def width(args: Namespace) -> int:

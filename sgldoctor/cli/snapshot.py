@@ -7,8 +7,11 @@ import sys
 import time
 
 from sgldoctor.cli import common
-from sgldoctor.cli.options import Namespace, Parser
-from sgldoctor.typed import Any
+from sgldoctor.cli.options import Parser
+from sgldoctor.typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sgldoctor.probe.target import Target
 
 EPILOG = """examples:
   sgldoctor snapshot -o node17.json            now, or while all is well
@@ -39,7 +42,8 @@ def main(arguments: list[str]) -> int:
     args = made.parse_args(arguments)
     from sgldoctor import snapshot
 
-    text = snapshot.to_text(_taken(args), compact=args.compact)
+    data = taken(common.target(args), args.launch, args.model, pseudonyms=args.pseudonyms)
+    text = snapshot.to_text(data, compact=args.compact)
     if args.output == "-":
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -48,17 +52,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _taken(args: Namespace) -> dict[str, Any]:
+def taken(target: Target, launch: str = "", model: str = "", *, pseudonyms: bool = False) -> dict[str, Any]:
+    """A snapshot of this machine and an environment, as plain values."""
     from sgldoctor import __version__, pipeline, snapshot
     from sgldoctor.probe.clock import clock
 
-    target = common.target(args)
-    facts = pipeline.examine(target, pipeline.Asked(args.launch, args.model))
+    facts = pipeline.examine(target, pipeline.Asked(launch, model))
     facts.merge(clock(target))
     host = os.uname().nodename if target.live else ""
-    taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    data = snapshot.to_object(facts, host=host, taken=taken, version=__version__)
-    if not args.pseudonyms:
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    data = snapshot.to_object(facts, host=host, taken=now, version=__version__)
+    if not pseudonyms:
         return data
     from sgldoctor.snapshot.pseudonyms import hide, names_of
 

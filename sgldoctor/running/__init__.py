@@ -1,0 +1,1 @@
+"""Running a command for somebody: its output passed on as it is, and enough of it kept to explain its end."""
