@@ -14,7 +14,7 @@ from sgldoctor.fleet.ranges import short
 from sgldoctor.fleet.reduce import OWN
 from sgldoctor.fleet.sources import Item
 from sgldoctor.pipeline import Options
-from sgldoctor.report.model import HEALTHY, UNKNOWN, Ignored, Node, Report, key
+from sgldoctor.report.model import HEALTHY, PROBLEMS, UNKNOWN, Ignored, Node, Report, key
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import ROLES, SEVERITIES, Evidence, Finding, Rule
 from sgldoctor.typed import NamedTuple
@@ -50,8 +50,9 @@ def report(fleet: Fleet, options: Options, areas: Sequence[str] = ()) -> Report:
         kept.unknown = facts.unknown
         bare = tuple(finding._replace(events=(), rows=()) for finding in found.findings)
         judged.append(Judged(group, found._replace(facts=kept, findings=bare)))
-    between = _between(fleet, lines, options)
-    return _together(fleet, judged, between, options)
+    differences = drift.differences([(fleet.alike(group), group.nodes) for group in fleet.groups])
+    between = _between(fleet, lines, differences, options)
+    return _together(fleet, judged, between, differences, options)
 
 
 def _lines(fleet: Fleet, group: Group, facts: Facts) -> list[launches.Line]:
@@ -74,11 +75,12 @@ def _lines(fleet: Fleet, group: Group, facts: Facts) -> list[launches.Line]:
     ]
 
 
-def _between(fleet: Fleet, lines: Sequence[launches.Line], options: Options) -> Report:
+def _between(
+    fleet: Fleet, lines: Sequence[launches.Line], differences: Sequence[drift.Difference], options: Options
+) -> Report:
     """What is wrong between nodes: the facts of the fleet, and the findings of rules about them."""
     facts = Facts()
     facts.put("fleet", {"nodes": len(fleet.names), "groups": len(fleet.groups), "unread": len(fleet.unread)}, "derived")
-    differences = drift.differences([(fleet.alike(group), group.nodes) for group in fleet.groups])
     rows = drift.rows(differences, fleet.names)
     facts.put("fleet.drift", rows[:DRIFT_SHOWN], "derived")
     if len(rows) > DRIFT_SHOWN:
@@ -113,7 +115,13 @@ def _unread(fleet: Fleet) -> list[Row]:
     ]
 
 
-def _together(fleet: Fleet, judged: Sequence[Judged], between: Report, options: Options) -> Report:
+def _together(
+    fleet: Fleet,
+    judged: Sequence[Judged],
+    between: Report,
+    differences: Sequence[drift.Difference],
+    options: Options,
+) -> Report:
     total = len(fleet.names)
     held: dict[str, tuple[Finding, list[Judged]]] = {}
     fixes: dict[str, tuple[Fix, ...]] = dict(between.fixes)
@@ -142,7 +150,7 @@ def _together(fleet: Fleet, judged: Sequence[Judged], between: Report, options: 
         ignored=tuple(ignored.values()),
         failures=(),
         strict=options.strict,
-        nodes=_nodes(fleet, judged),
+        nodes=_nodes(fleet, judged, _apart(between, differences)),
     )
 
 
@@ -192,12 +200,32 @@ def _gaps(facts: Facts, judged: Sequence[Judged], fleet: Fleet) -> None:
         facts.put_unknown(f"{row['count']} of {total + len(fleet.unread)} nodes", str(row["text"]), essential=True)
 
 
-def _nodes(fleet: Fleet, judged: Sequence[Judged]) -> tuple[Node, ...]:
+def _apart(between: Report, differences: Sequence[drift.Difference]) -> dict[int, list[Finding]]:
+    """By node the causes that say in what it differs from the others."""
+    causes = {
+        (finding.params.get("kind"), finding.params.get("what"), finding.params.get("value")): finding
+        for finding in between.causes
+    }
+    found: dict[int, list[Finding]] = {}
+    for one in differences:
+        for value, nodes in one.values[1:]:
+            cause = causes.get((one.kind, one.what, drift.shown(value)))
+            for node in nodes if cause else ():
+                found.setdefault(node, []).append(cause)  # type: ignore[arg-type]
+    return found
+
+
+def _nodes(fleet: Fleet, judged: Sequence[Judged], apart: dict[int, list[Finding]]) -> tuple[Node, ...]:
     verdicts: dict[int, tuple[str, tuple[str, ...]]] = {}
     for one in judged:
         status = one.report.status
         causes = tuple(finding.title for finding in one.report.causes)
         verdicts.update(dict.fromkeys(one.group.nodes, (status, causes)))
+    for node, findings in apart.items():
+        status, causes = verdicts.get(node, (HEALTHY, ()))
+        if any(finding.severity == "error" for finding in findings):
+            status = PROBLEMS
+        verdicts[node] = (status, (*causes, *(finding.title for finding in findings)))
     found = [Node(name, *verdicts.get(place, (HEALTHY, ()))) for place, name in enumerate(fleet.names)]
     found += [Node(entry.node, UNKNOWN, (), entry.because) for entry in fleet.unread]
     return tuple(found)

@@ -100,16 +100,23 @@ def _file(path: str) -> Iterator[Item]:
 
 
 def _whole(raw: bytes, path: str) -> Iterator[Item]:
-    """A small file: one object, or one on each line."""
-    try:
-        yield Item(path, parse(raw), "", path)
-    except ValueError as error:
-        if not isinstance(error, json.JSONDecodeError) or not error.msg.startswith("Extra data"):
+    """A small file: one snapshot, or several, one behind the other."""
+    first, _, rest = raw.partition(b"\n")
+    one = raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
+    if one and not (rest.strip() and (first.rstrip().endswith(b"}") or b"\n}\n{" in raw)):
+        try:
+            yield Item(path, parse(raw), "", path)
+        except ValueError as error:
             yield Item(path, None, _reason(error), path)
-            return
-        import io
+        return
+    import io
 
-        yield from _lines(io.BytesIO(raw), path, path)
+    found = False
+    for item in _lines(io.BytesIO(raw), path, path):
+        found = True
+        yield item
+    if not found:
+        yield Item(path, None, "it holds no JSON object: not a snapshot", path)
 
 
 def _reason(error: ValueError) -> str:

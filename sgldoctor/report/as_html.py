@@ -30,6 +30,7 @@ def render(report: Report) -> str:
     title = f"{word}: {text}"
     warned = any(finding["severity"] != "error" for finding in telling.of_role(data, "cause"))
     sections = [
+        ("nodes", "Nodes", _nodes(data)),
         (
             "causes",
             "Causes and warnings" if warned else "Causes",
@@ -38,7 +39,6 @@ def render(report: Report) -> str:
         ("failures", "Failures that no rule explains", "".join(_failure(entry) for entry in data["failures"])),
         ("repair", "Repair", f"<p>{escape(telling.repaired(data))}</p>" if telling.repaired(data) else ""),
         ("symptoms", "Symptoms without their cause", _findings(data, telling.alone(data), around)),
-        ("nodes", "Nodes", _nodes(data)),
         ("notices", "Notices", _findings(data, telling.of_role(data, "notice"), around)),
         ("topology", "Topology", topology.draw(data)),
         ("facts", "Facts", _facts(data)),

@@ -131,9 +131,10 @@ def _arcs(gpus: list[Entry], links: list[Entry]) -> str:
 
 def _wires(bus: str, gpus: list[Entry], links: list[Entry], where: dict[str, int], top: int) -> list[str]:
     if bus == "switch":
-        left, right = min(where.values()) - 40, max(where.values()) + 40
         count = gpus[0].get("nvlinks")
-        label = "NVSwitch" + (f", {count} NVLinks for each GPU" if count else "")
+        label = "NVSwitch" + (f", {count} NVLinks each" if count else "")
+        left = max(min(where.values()) - 50, _PAD)
+        right = max(max(where.values()) + 50, left + 8 * len(label))
         wires = [f'<line class="wire" x1="{at}" y1="{_PAD + 30}" x2="{at}" y2="{top}"/>' for at in where.values()]
         return [
             *wires,

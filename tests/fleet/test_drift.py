@@ -157,7 +157,10 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     told = json.loads(done.stdout)
     assert told["findings"][0]["rule"] == "fleet-nccl-differs"
-    assert [node["status"] for node in told["nodes"]].count("healthy") == 10
+    assert [node["status"] for node in told["nodes"]].count("healthy") == 7
+    assert {node["causes"][0] for node in told["nodes"] if node["status"] == "problems"} == {
+        told["findings"][0]["title"]
+    }
     page = tmp_path / "fleet.html"
     assert run("-", "--format", "html", "-o", str(page), stdin=nodes).returncode == 1
     assert page.read_text(encoding="utf-8").count("<li class=") == 10

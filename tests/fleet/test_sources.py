@@ -65,6 +65,19 @@ def test_what_srun_kubectl_and_ansible_print() -> None:
     assert fleet.unread == []
 
 
+def test_what_they_print_may_be_kept_in_a_file(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.jsonl"
+    kept.write_bytes(b"srun: job 7 queued\n" + line(named("a")) + line(named("b")))
+    pretty = tmp_path / "pretty.json"
+    pretty.write_text(to_text(named("c")) + to_text(named("d")))
+    many = tmp_path / "many.jsonl"
+    many.write_bytes(b"".join(line(named(f"node{number}")) for number in range(400)))
+    fleet = read([kept, pretty, many])
+    assert fleet.names[:4] == list("abcd")
+    assert len(fleet.names) == 404
+    assert fleet.unread == []
+
+
 def test_two_nodes_of_one_name_stay_two(tmp_path: Path) -> None:
     for name in ("x.json", "y.json"):
         (tmp_path / name).write_text(to_text(named("same")))
