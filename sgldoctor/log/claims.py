@@ -29,7 +29,7 @@ _FAILS = lazy(
     r"can ?not|can't|could not|couldn't|unable to|not found|missing|outdated|incomplete|wrong|stale|instead of|"
     r"unsupported|not supported|does(?: no|n')t work|undefined|invalid|refuse[sd]?|abort(?:s|ed)?|unrecognized|"
     r"mismatch|incompatible|not (?:a|an|available|installed|defined|implemented|compatible|serializable)|no such|"
-    r"no module|must be|requires?d?|conflicts?)\b|[a-z](?:Error|Exception)\b",
+    r"no module|must be|requires?d?|conflicts?)\b|[a-z](?:error|exception)\b",
 )
 _TYPE = lazy(r"(?<![\w.])(?:[A-Za-z_]\w{0,60}\.){0,8}(?P<type>[A-Z]\w{0,60}(?:Error|Exception))\b")
 _BULLETS = lazy(r"^(?:\s|[-*•>|#]|\d{1,2}[.)] )+")
@@ -41,10 +41,14 @@ def is_title(event: Event) -> bool:
 
 
 def titles_last(events: Sequence[Event]) -> list[Event]:
-    """The events with the title at the end: it was written after everything that it tells of."""
+    """The events with the title at the end: it was written after everything that it tells of.
+
+    The title of a change or a wish is left out: the errors in it are nobody's.
+    """
     first = next((index for index, event in enumerate(events[:TITLE]) if not event.text.startswith("$ ")), 0)
-    if len(events) > 1 and is_title(events[first]):
-        return [*events[:first], *events[first + 1 :], events[first]]
+    if events and is_title(events[first]):
+        title = [] if wish(events[first].text) else [events[first]]
+        return [*events[:first], *events[first + 1 :], *title]
     return list(events)
 
 
@@ -57,9 +61,13 @@ def claims(events: Sequence[Event]) -> list[Event]:
     cut = [event for event in events if event.text.startswith("Traceback cut off ") and event.kind == "exception"]
     whole = any(event.kind == "exception" and event.frames and event.type for event in events)
     before = ""
+    below = 0  # the line under a warning or an installer's message belongs to it
     for event in events[:LINES]:
         text = event.text.strip()
-        if event.time or event.rank or event.frames or len(text) > LONG or event.kind not in SAID:
+        if event.kind not in SAID or (event.line == below and event.kind == "line"):
+            before, below = "", max(event.end, event.line) + 1
+            continue
+        if event.time or event.rank or event.frames or len(text) > LONG:
             before = ""
             continue
         title = is_title(event)
@@ -88,11 +96,12 @@ def claims(events: Sequence[Event]) -> list[Event]:
 
 def _told(text: str, before: str, *, title: bool) -> str:
     """What a line claims, without list marks and quotes; empty where it claims nothing."""
-    plain = _BULLETS.sub("", text).strip("`'\"* ")
+    plain = _BULLETS.sub("", text).strip("`* ")
+    plain = plain[1:-1] if plain[:1] in "'\"" and plain[:1] == plain[-1:] else plain
     if len(plain) < 12 or cured(plain) or (before.endswith(":") and cured(before[-200:])):
         return ""
-    led = before.endswith(":") and _FAILS.search(before) is not None
-    return plain.replace("`", "'") if title or led or _FAILS.search(plain) else ""
+    led = before.endswith(":") and _FAILS.search(before.lower()) is not None
+    return plain.replace("`", "'") if title or led or _FAILS.search(plain.lower()) else ""
 
 
 def imports(events: Sequence[Event], rows: Iterable[dict[str, object]]) -> list[Event]:

@@ -22,7 +22,7 @@ BARE = lazy(
 """The last line of a traceback, standing anywhere: ``pkg.SomeError: message``."""
 
 _QUOTED = lazy(
-    r"[\s:('\"=](?P<type>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,80}[a-z](?:Error|Exception)): (?P<message>\S.*)",
+    r"[\s:('\"=`](?P<type>(?:[A-Za-z_]\w{0,80}\.){0,12}[A-Z]\w{0,80}[a-z](?:Error|Exception)): (?P<message>\S.*)",
     re.DOTALL,
 )
 _WARNING_TYPE = lazy(r"(?:[A-Za-z_][\w.]{0,80}\.)?[A-Z]\w{0,60}Warning(?::(?= |$)|$)")
