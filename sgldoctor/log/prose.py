@@ -6,9 +6,10 @@ from sgldoctor.lazy import lazy
 
 _WISH = lazy(
     r"^#{1,6} +\W{0,3}\[?(?:feature|feat|rfc|docs?|roadmap|proposal|enhancement|tracker|tracking|perf|refactor|ci|test|"
-    r"pr|fix(?:es|ed)?|support|add(?:s|ed)?|allow|enable|implement|improve|update|bump|make|use|rename|"
-    r"drop|deprecate|clean ?up|release|build|chore|explain|describe|how to (?!fix|solve|resolve|deal|get rid)|please (?:support|add)|request|handle|avoid|prevent|"
-    r"revert|optimi[sz]e|migrate|introduce|skip|guard|gate|raise|warn|reject|validate|move|split|log|report)\b",
+    r"pr|fix(?:es|ed)?|support|add(?:s|ed)?|allow|enable|implement|improve|update|bump|make|use|rename|drop|deprecate|"
+    r"clean ?up|release|build|chore|explain|describe|how to (?!fix|solve|resolve|deal|get rid)|"
+    r"please (?:support|add)|request|handle|avoid|prevent|revert|optimi[sz]e|migrate|introduce|skip|guard|gate|raise|"
+    r"warn|reject|validate|move|split|log|report)\b",
 )
 """Titles of changes and wishes: they name errors that are to be cured or added, not one that somebody met."""
 _CURED = lazy(
