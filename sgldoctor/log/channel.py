@@ -126,7 +126,9 @@ class Channel:
         bare = classify.exception(plain) if plain[:1].isalpha() or plain[:1] == "_" else None
         if bare is None and not line.record and len(plain) < 2000:
             bare = classify.quoted_exception(plain)
-            if bare and (wish(plain) if plain.startswith("# ") else unmet(plain[: bare.start("type")])):
+            if bare and (
+                wish(plain) if plain.startswith("# ") else unmet(plain[: bare.start("type")], bare["message"])
+            ):
                 self._put("line", line, line.text)
                 return True
         if bare is None or (bare["message"].isdigit() and not bare["type"].endswith(("KeyError", "Exit"))):

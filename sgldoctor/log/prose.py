@@ -13,7 +13,8 @@ _WISH = lazy(
 )
 """Titles of changes and wishes: they name errors that are to be cured or added, not one that somebody met."""
 _CURED = lazy(
-    r"\b(?:fix(?:e[sd])?(?! version)|fixing|resolve[sd]?|solve[sd]|no longer|previously|used to|"
+    r"\b(?:fix(?:e[sd])?(?! version)|fixing|resolve[sd]?|solve[sd]|is gone|are gone|went away|"
+    r"no longer|previously|used to|"
     r"should (?:raise|throw|fail|reject|be rejected|return)|"
     r"(?:will|would|could|can|may|might) (?:now )?(?:raise|throw|fail|get|cause|hit|see|crash|lead)|"
     r"to (?:avoid|prevent|fix|suppress|silence)|avoids?|prevents?|if you (?:see|get|hit|encounter|meet)|in case of|"
@@ -25,8 +26,10 @@ _CURED = lazy(
 """Sentences about errors that nobody met here."""
 _NEAR = lazy(
     r"\b(?:fix(?:e[sd])?|fixing|avoid(?:s|ed)?|prevent(?:s|ed)?|no longer|resolve[sd]?|should|would|catch(?:es)?|"
-    r"expect(?:s|ed)?|instead of|rather than|suppress(?:es|ed)?|except|handles?)\b[^.,;:]{0,40}$",
+    r"expect(?:s|ed)?|instead of|rather than|suppress(?:es|ed)?|except|handles?)\b[^.,;:]{0,40}$"
+    r"|\b(?:fixed|solved|resolved) (?:by|in|with) [^.,;]{0,30}$",
 )
+_GONE = lazy(r"\b(?:(?:is|are|was) (?:now )?(?:gone|fixed|resolved|solved)|went away|goes away|disappear(?:s|ed))\b")
 
 
 def wish(title: str) -> bool:
@@ -39,6 +42,6 @@ def cured(sentence: str) -> bool:
     return _CURED.search(sentence.lower()) is not None
 
 
-def unmet(before: str) -> bool:
-    """Whether the words right before the name of an error say that it is cured or wished for."""
-    return _NEAR.search(before[-80:].lower()) is not None
+def unmet(before: str, message: str) -> bool:
+    """Whether the words right before the name of an error, or those at the end, say that it is cured or wished for."""
+    return _NEAR.search(before[-80:].lower()) is not None or _GONE.search(message[-60:].lower()) is not None
