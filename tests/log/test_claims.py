@@ -41,7 +41,7 @@ def test_a_title_completes_the_traceback_that_was_cut_off(tmp_path: Path) -> Non
     (claim,) = claims(read("# [Bug] ImportError: cannot import name 'sgl_x'\n" + CUT, tmp_path).events)
     assert (claim.kind, claim.type, claim.line) == ("exception", "ImportError", 1)
     assert claim.frames[-1].file.endswith("fp8_kernel.py")
-    assert claim.text == "ImportError: cannot import name 'sgl_x"
+    assert claim.text == "ImportError: cannot import name 'sgl_x'"
 
 
 def test_a_title_comes_after_what_it_tells_of(tmp_path: Path) -> None:
