@@ -60,12 +60,14 @@ def main() -> int:
 
 
 def fits(like: dict[str, Any], entry: Planted) -> bool:
-    """Whether a difference can be planted into nodes like this one."""
+    """Whether a difference can be planted into nodes like this one, and makes them differ."""
+    data = next(fleet(1, (), like))
+    before = json.dumps(data)
     try:
-        entry.change(next(fleet(1, (), like)))
+        entry.change(data)
     except (KeyError, StopIteration, IndexError):
         return False
-    return True
+    return json.dumps(data) != before
 
 
 def run(path: Path) -> tuple[float, float, float, dict[str, Any]]:

@@ -210,6 +210,8 @@ def cluster() -> Iterator[tuple[str, str, IO[str]]]:
         running.wait(60)
     except subprocess.TimeoutExpired:
         running.kill()
+        running.wait()
+    running.stdout.close()
 
 
 @pytest.mark.ray
