@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
-from sgldoctor.log.blocks import blocks
+from sgldoctor.log.blocks import blocks, plain
 from sgldoctor.log.claims import titles_last
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
 from sgldoctor.log.merge import merge
 from sgldoctor.log.pasted import collect
-from sgldoctor.log.search import select
+from sgldoctor.log.search import Selection, select
 from sgldoctor.typed import BinaryIO, NamedTuple
 
 __all__ = ["Event", "Reading", "read"]
@@ -48,7 +48,7 @@ def read(
     found: list[list[Event]] = []
     chains = itertools.count()
     for path in paths:
-        selection = select(blocks(path, stdin=stdin), anchors, witnesses)
+        selection = _selected(path, anchors, witnesses, stdin)
         lines = clean(selection.lines)
         of_file = events(lines, path, chains)
         collect(lines, of_file, facts)
@@ -56,3 +56,13 @@ def read(
         row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
         facts.put("log", row, "log")
     return Reading(merge(found), facts)
+
+
+def _selected(path: str, anchors: Sequence[bytes], witnesses: Sequence[bytes], stdin: BinaryIO | None) -> Selection:
+    file = plain(path)
+    if file is None:
+        return select(blocks(path, stdin=stdin), anchors, witnesses)
+    try:
+        return select(file.rest(), anchors, witnesses, file=file)
+    finally:
+        file.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import stat
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ from sgldoctor.typed import BinaryIO
 
 BLOCK = 256 << 10
 """Bytes per read: large enough that Python's cost per block vanishes, small enough to stay in the CPU's cache."""
+SHARED = 32 << 20
+"""Bytes of a file above which two processes read it faster than one."""
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -42,6 +45,53 @@ def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> It
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     with stream:
         yield from _decode(_unpack(_read(stream, size, path), path, size))
+
+
+class Plain:
+    """A regular file that holds its text as it is, so that any part of it can be read at any time."""
+
+    def __init__(self, path: str, descriptor: int, size: int, skip: int) -> None:
+        self.path = path
+        self.descriptor = descriptor
+        self.size = size  # when it was opened, without the byte order mark
+        self.skip = skip  # bytes of that mark
+
+    def read(self, begin: int, size: int) -> bytes:
+        """Up to ``size`` bytes of text from ``begin`` on; raises InputError."""
+        try:
+            return os.pread(self.descriptor, size, self.skip + begin)
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror or error}") from error
+
+    def rest(self, begin: int = 0) -> Iterator[bytes]:
+        """What stands from ``begin`` on, in blocks; also what is added meanwhile."""
+        while block := self.read(begin, BLOCK):
+            begin += len(block)
+            yield block
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
+
+
+def plain(path: str, least: int = SHARED) -> Plain | None:
+    """The file ``path`` if it is regular, plain text of more than ``least`` bytes, and can be read; else None."""
+    try:
+        if path == "-" or not hasattr(os, "pread") or not stat.S_ISREG(os.stat(path).st_mode):
+            return None
+        descriptor = os.open(path, os.O_RDONLY)
+    except (OSError, ValueError):
+        return None
+    try:
+        size = os.fstat(descriptor).st_size
+        first = os.pread(descriptor, 4, 0) if size > least else b""
+    except OSError:
+        first = b""
+    if not first or first.startswith((_GZIP, _ZSTD, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        os.close(descriptor)
+        return None
+    skip = len(codecs.BOM_UTF8) if first.startswith(codecs.BOM_UTF8) else 0
+    return Plain(path, descriptor, size - skip, skip)
 
 
 def _read(stream: BinaryIO, size: int, name: str) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sgldoctor.log.engine_py import Engine
+from sgldoctor.log.engine_py import HEX, Engine, request
 
 DENSE = 512
 """A block with more than one hit for this many bytes is left to the other engine, which counts shapes, not hits."""
@@ -38,16 +38,23 @@ def hyperscan(literals: Sequence[bytes], wanted: dict[bytes, int], other: Engine
         nonlocal scan, works, wasted
         offsets: list[int] = []
         seen: dict[int, list[int]] = {}  # witnesses to the ends of their first occurrences, one in each line
+        barred = 0  # where the request ends that was met last
         room = 64 + len(block) // DENSE
 
         def hit(number: int, _begin: int, end: int, _flags: int, _context: object) -> bool:
-            nonlocal wasted
+            nonlocal barred, wasted
             if number < witnesses:
                 ends = seen.setdefault(number, [])
                 if len(ends) >= wanted[texts[number]]:
                     wasted += 1
                 elif not ends or block.find(b"\n", ends[-1], end) >= 0:
-                    ends.append(end)
+                    if end <= barred:
+                        return False
+                    line = _line(block, end)
+                    if request(line.translate(None, HEX)):
+                        barred = block.rfind(b"\n", 0, end) + 1 + len(line)
+                    else:
+                        ends.append(end)
                 return False
             offsets.append(end - 1)  # the last byte of the literal
             return len(offsets) > room  # True ends the scan
@@ -68,6 +75,12 @@ def hyperscan(literals: Sequence[bytes], wanted: dict[bytes, int], other: Engine
         return offsets
 
     return find
+
+
+def _line(block: bytes, at: int) -> bytes:
+    """The line round a place."""
+    end = block.find(b"\n", at)
+    return block[block.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(block)]
 
 
 def _compiled(texts: Sequence[bytes], numbers: Sequence[int]) -> Callable[..., object]:

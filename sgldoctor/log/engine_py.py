@@ -16,7 +16,7 @@ Engine = Callable[[bytes], Iterable[int]]
 
 An offset lies in the line that it stands for; several in one line count once. Every line with an anchor must be named,
 except that of one shape no more than the first :data:`REPEATS` in the whole log need be, and the first :data:`ENOUGH`
-lines with each witness.
+lines with each witness. What a line says that logs a request (:func:`request`) counts for neither.
 """
 
 HEX = b"0123456789abcdef"
@@ -27,6 +27,14 @@ ENOUGH = 3
 SEEN_BYTES = 4 << 20
 SEEN_LINE = 300
 HOT_BYTES = 4 << 20
+REQUEST = b"ReqInput(".translate(None, HEX)
+"""What the shape of a line that logs a request has at its beginning: all that follows was written by users."""
+TRACEBACK = b"Traceback (most recent".translate(None, HEX)
+
+
+def request(shape: bytes) -> bool:
+    """Whether a shape of line is that of a logged request: what users write there is no news of the server."""
+    return REQUEST in shape[:SEEN_LINE] and TRACEBACK not in shape
 
 
 def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None) -> Engine:
@@ -54,6 +62,7 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
         distinct = set(shapes)
         new = distinct - seen
         new.difference_update(hot)
+        new = {shape for shape in new if not request(shape)}
         there = present(b"\n".join(new)) if new else []
         for shape in new:
             likely = [literal for key in there if key in shape for literal in stripped[key] if wanted.get(literal, 1)]
@@ -75,13 +84,13 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
                 found = hot[shapes[index]]
                 line = lines[index]
                 hit = found.count < REPEATS and any(literal in line for literal in found.literals)
+                found.count += hit
                 for literal in found.witnesses:
                     if wanted[literal] and literal in line:
                         wanted[literal] -= 1
                         hit = True
                 if hit:
                     offsets.append(begins[index] + index)
-                    found.count += 1
             for shape in here:
                 found = hot[shape]
                 if (found.count >= REPEATS or not found.literals) and not any(wanted[w] for w in found.witnesses):
@@ -98,7 +107,7 @@ def templates(literals: Sequence[bytes], wanted: dict[bytes, int] | None = None)
 
 
 class _Shape:
-    """A shape of lines that may hold literals: which, and how often a line of it was named."""
+    """A shape of lines that may hold literals: which, and how often a line of it was named for an anchor."""
 
     __slots__ = ("count", "literals", "witnesses")
 

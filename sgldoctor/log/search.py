@@ -14,10 +14,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
-from sgldoctor.log.engine_py import ENOUGH, HEX, REPEATS, SEEN_LINE, Engine, templates
+from sgldoctor.log.engine_py import ENOUGH, HEX, REPEATS, SEEN_LINE, Engine, request, templates
 from sgldoctor.log.literals import finder
-from sgldoctor.typed import NamedTuple
+from sgldoctor.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sgldoctor.log.blocks import Plain
 
 WHOLE = 512 << 10
 """Bytes up to which a log is kept whole."""
@@ -29,8 +33,6 @@ KEPT = 1 << 20
 """Bytes of passages kept; past half of it, only shapes that were not seen before are added."""
 DUMPS = KEPT // 8
 """Bytes kept of the beginnings of long lines, each of which is of a shape of its own."""
-REQUEST = b"ReqInput("
-"""What is in the first :data:`SEEN_LINE` bytes of a line that logs a request: all that follows was written by users."""
 TELLING = (b"Traceback (most recent", b"Error: ", b"Fatal", b"Killed", b"core dumped")
 """What a line has for which there is room when all else has been kept: the failure may come last."""
 LONG = 8 << 10
@@ -45,6 +47,10 @@ BEFORE, AFTER = 3, 14
 """Lines kept round the first line of its shape that has an anchor."""
 OFTEN = 3
 """How often a shape of line is kept with a little of its surroundings; at all, :data:`REPEATS` times."""
+REMAINS = 1 << 20
+"""Bytes at the end of a file that one process reads: the last line may lack its end, and more may be written."""
+REMEMBERED = 20_000
+"""How many shapes of lines are told apart."""
 LARGE = 4 << 20
 """Bytes of a log after which loading and compiling a faster engine pays."""
 
@@ -68,11 +74,16 @@ class Selection(NamedTuple):
 
 
 def select(
-    blocks: Iterable[bytes], anchors: Sequence[bytes], witnesses: Sequence[bytes] = (), engine: Engine | None = None
+    blocks: Iterable[bytes],
+    anchors: Sequence[bytes],
+    witnesses: Sequence[bytes] = (),
+    engine: Engine | None = None,
+    file: Plain | None = None,
 ) -> Selection:
     """Read all blocks and keep what is worth parsing; of a log of at most :data:`WHOLE` bytes, everything.
 
     Lines with an anchor are worth it; of those with a witness, of which only the presence counts, the first few.
+    ``file`` is where the blocks come from, if they stand there just so: two processes may then read it.
     """
     stream = iter(blocks)
     held: list[bytes] = []
@@ -85,7 +96,11 @@ def select(
     if size <= WHOLE:
         return _whole(b"".join(held), anchors)
     literals = needed(anchors)
-    return _large(_chain(b"".join(held), stream), literals, engine or _engine(literals, witnesses))
+    if engine is None:
+        engine, wanted = _engine(literals, witnesses, file.size if file else 0)
+    else:
+        wanted = {}
+    return _large(_chain(b"".join(held), stream), _Keeper(engine, literals, wanted), file)
 
 
 def needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -153,8 +168,8 @@ def pieces(line: bytes, literals: Sequence[bytes]) -> list[bytes]:
     return [line[begin:end] for begin, end in merged if begin < end]
 
 
-def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes]) -> Engine:
-    """The engine that fits the size of the log, which nobody knows before it is read.
+def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes], size: int) -> tuple[Engine, dict[bytes, int]]:
+    """The engine that fits the size of the log (0: nobody knows before it is read), and the witnesses that it counts.
 
     ``SGLDOCTOR_ENGINE`` chooses: ``py``, ``hs`` (hyperscan from the first block on) or ``auto``. What is kept is the
     same in each case; where hyperscan is absent or fails, the other engine goes on.
@@ -164,11 +179,17 @@ def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes]) -> Engine:
     short = [word for word in further if len(word.translate(None, HEX)) < 3]  # frequent in no log; not worth counting
     literals = (*literals, *short)
     wanted = {word: ENOUGH for word in further if word not in short}
-    slow = templates(literals, wanted)
+    made: list[Engine] = []
+
+    def slow(block: bytes) -> Iterable[int]:
+        if not made:
+            made.append(templates(literals, wanted))
+        return made[0](block)
+
     if choice == "py":
-        return slow
-    engine = slow
-    left = 0 if choice == "hs" else LARGE
+        return slow, wanted
+    engine: Engine = slow
+    left = 0 if choice == "hs" or size > 2 * LARGE else LARGE
 
     def find(block: bytes) -> Iterable[int]:
         nonlocal engine, left
@@ -180,43 +201,61 @@ def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes]) -> Engine:
                 engine = hyperscan(literals, wanted, slow)
         return engine(block)
 
-    return find
+    return find, wanted
 
 
-def _large(blocks: Iterable[bytes], literals: Sequence[bytes], engine: Engine) -> Selection:
-    keep = _Keeper(engine, literals)
+def _large(blocks: Iterable[bytes], keep: _Keeper, file: Plain | None) -> Selection:
     carry = b""
     size = 0
-    overlap = WINDOW + max(len(literal) for literal in literals)
-    for block in _gathered(blocks):
+    overlap = WINDOW + max(len(literal) for literal in keep.literals)
+    parts = False  # whether the beginning of this line was taken already
+    stream = _gathered(blocks)
+    while block := next(stream, b""):
         size += len(block)
         data = carry + block if carry else block
         cut = data.rfind(b"\n") + 1
         if cut:
             keep.lines(data[:cut])
+            parts = False
         carry = data[cut:]
         while len(carry) > ENDLESS:  # a line without an end: take out what its beginning has, go on with the rest
             keep.part(carry[:ENDLESS])
             carry = carry[ENDLESS - overlap :]
+            parts = True
+        if file and not parts and size >= LARGE:
+            size, carry = keep.shared(file, size - len(carry)), b""
+            stream = _gathered(file.rest(size))
+            file = None
     if carry:
         keep.lines(carry)
     return Selection(keep.finish(), keep.number - 1, size, whole=False)
 
 
 class _Block:
-    """Whole lines as they stand in the file; most blocks are never cut to lines."""
+    """Whole lines as they stand in the file; most blocks are never cut to lines, and those of workers never read."""
 
-    __slots__ = ("_lines", "count", "data")
+    __slots__ = ("_data", "_lines", "count", "read", "size")
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.count = data.count(b"\n") + (not data.endswith(b"\n"))
+    def __init__(self, size: int, count: int, data: bytes = b"", read: Callable[[], bytes] | None = None) -> None:
+        self.size = size
+        self.count = count
+        self.read = read
+        self._data = data
         self._lines: list[bytes] | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The bytes; of a file that has become shorter meanwhile, empty lines at their end."""
+        if self.read is not None:
+            self._data = self.read().ljust(self.size, b"\n")
+            self.read = None
+        return self._data
 
     def lines(self) -> list[bytes]:
         """The lines, without their ends."""
         if self._lines is None:
             self._lines = self.data.split(b"\n")
+            self._lines += [b""] * (self.count - len(self._lines))
             del self._lines[self.count :]
         return self._lines
 
@@ -224,9 +263,11 @@ class _Block:
 class _Keeper:
     """Decides what is kept, line by line in the order of the file: the size of the blocks makes no difference."""
 
-    def __init__(self, engine: Engine, literals: Sequence[bytes]) -> None:
+    def __init__(self, engine: Engine, literals: Sequence[bytes], wanted: dict[bytes, int]) -> None:
         self.engine = engine
-        self.present = finder(literals)
+        self.literals = literals
+        self.wanted = wanted
+        self._present: Callable[[bytes], list[bytes]] | None = None
         self.number = 1  # of the next line
         self.until = 0  # lines below this number are kept in any case
         self.head = ENDS
@@ -238,9 +279,78 @@ class _Keeper:
         self.recent: deque[_Block] = deque()  # the last lines, for what comes before a hit and for the end
         self.recent_size = 0
 
+    def present(self, text: bytes) -> list[bytes]:
+        """The literals that stand in ``text``."""
+        self._present = self._present or finder(self.literals)
+        return self._present(text)
+
     def lines(self, data: bytes) -> None:
         """Take whole lines as they stand in the file."""
-        block = _Block(data)
+        count = data.count(b"\n") + (not data.endswith(b"\n"))
+        self._take(_Block(len(data), count, data), sorted(self.engine(data)))
+
+    def shared(self, file: Plain, begin: int) -> int:
+        """Take lines from ``begin`` on as far as two processes get; returns where to go on."""
+        from sgldoctor.log.workers import shared, useful
+
+        if self.head > 0 or not useful():
+            return begin
+        done = begin
+        end = file.size - REMAINS
+        for found in shared(file.descriptor, file.skip + begin, file.skip + end, self._named()):
+            at = found.begin - file.skip
+            if at != done:
+                break
+            read = partial(file.read, at, found.size)
+            self._take(_Block(found.size, found.lines, read=read), found.offsets, confirm=True)
+            done = at + found.size
+        return done
+
+    def _named(self) -> Engine:
+        """The engine as workers run it: it names no logged request and few lines of each shape.
+
+        Each worker counts for itself, so that more is named than one engine would; :meth:`_take` sorts that out.
+        """
+        counts: dict[bytes, int] = {}  # how often a shape was named for an anchor
+        telling: set[bytes] = set()  # shapes that may hold a witness
+        stripped = [word.translate(None, HEX) for word in self.wanted]
+
+        def find(data: bytes) -> Iterable[int]:
+            end = 0
+            for offset in sorted(self.engine(data)):
+                if offset < end:
+                    continue
+                begin = data.rfind(b"\n", end, offset) + 1 or end
+                end = data.find(b"\n", offset) + 1 or len(data) + 1
+                line = data[begin : end - 1]
+                shape = line.translate(None, HEX)
+                count = counts.get(shape, -1)
+                if count < 0:
+                    if request(shape):
+                        continue
+                    if len(counts) > REMEMBERED:
+                        counts.clear()
+                        telling.clear()
+                    count = counts[shape] = 0
+                    if any(word in shape for word in stripped):
+                        telling.add(shape)
+                if shape in telling and any(word in line for word in self.wanted):
+                    yield offset
+                elif count < REPEATS:
+                    counts[shape] = count + 1
+                    yield offset
+
+        return find
+
+    def _counts(self, line: bytes) -> bool:
+        """Whether a line holds a witness that is still wanted, counted down."""
+        here = [word for word, left in self.wanted.items() if left and word in line]
+        for word in here:
+            self.wanted[word] -= 1
+        return bool(here)
+
+    def _take(self, block: _Block, offsets: Sequence[int], *, confirm: bool = False) -> None:
+        """Keep what is worth it of a block; ``confirm`` where the offsets may name witnesses that are known by now."""
         first = self.number
         done = 0
         while self.head > 0 and done < block.count:
@@ -248,8 +358,9 @@ class _Keeper:
             self.head -= len(line) + 1
             self.put(first + done, line)
             done += 1
+        data = block.data if offsets else b""
         hit = at = end = 0
-        for offset in sorted(self.engine(data)):
+        for offset in offsets:
             if offset < end:
                 continue  # in the line of the hit before
             begin = data.rfind(b"\n", end, offset) + 1 or end
@@ -259,7 +370,10 @@ class _Keeper:
                 at = begin
                 done = self._follow(block, done, hit)
             line = data[begin : end - 1]
+            counted = confirm and self._counts(line)
             if line.translate(None, HEX) in self.full:
+                continue
+            if confirm and not counted and not self.present(line):
                 continue
             before, after = self._room(line)
             if after:
@@ -272,9 +386,9 @@ class _Keeper:
         self._follow(block, done, block.count)
         self.number = first + block.count
         self.recent.append(block)
-        self.recent_size += len(data)
-        while len(self.recent) > BEFORE and self.recent_size - len(self.recent[0].data) > 2 * ENDS:
-            self.recent_size -= len(self.recent.popleft().data)
+        self.recent_size += block.size
+        while len(self.recent) > BEFORE and self.recent_size - self.recent[0].size > 2 * ENDS:
+            self.recent_size -= self.recent.popleft().size
 
     def _follow(self, block: _Block, begin: int, end: int) -> int:
         """Keep the lines from ``begin`` to ``end`` that stand behind a hit; returns where to go on."""
@@ -300,12 +414,13 @@ class _Keeper:
 
     def _room(self, line: bytes) -> tuple[int, int]:
         """How many lines before and from this one on are kept: fewer, the more often its shape was kept already."""
-        if REQUEST in line[:SEEN_LINE] and TELLING[0] not in line:
+        shape = line.translate(None, HEX)
+        if request(shape):
             return 0, 0
-        long = len(line) > 4 * SEEN_LINE  # a dump of a request or of arguments: unique, so known by its beginning
-        shape = line.translate(None, HEX)[: 45 if long else SEEN_LINE]
+        long = len(line) > 4 * SEEN_LINE  # a dump of arguments, say: unique, so known by its beginning
+        shape = shape[: 45 if long else SEEN_LINE]
         count = self.shapes.get(shape, 0)
-        if count >= REPEATS or len(self.shapes) > 20_000:
+        if count >= REPEATS or len(self.shapes) > REMEMBERED:
             if count >= REPEATS and len(shape) < SEEN_LINE and not long:
                 self.full.add(shape)
             return 0, 0

@@ -37,6 +37,7 @@ PLANTED = [
     "x" * 9000 + " EADDRINUSE " + "y" * 9000,
     "Traceback (most recent call last):",
     '  File "/srv/app.py", line 3, in main',
+    "Receive: obj=GenerateReqInput(rid='1', text='EADDRINUSE, status 7, fired up and ready, fired up and ready')",
 ]
 
 needs_hyperscan = pytest.mark.skipif(not importlib.util.find_spec("hyperscan"), reason="the extra `fast` is absent")
