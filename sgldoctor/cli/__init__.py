@@ -11,6 +11,7 @@ COMMANDS = {
     "check": "what is wrong with this machine and this environment; --fix repairs it",
     "explain": "what really caused a crash log, and what to type",
     "launch": "what is wrong with a launch line, before it runs: flags, variables, sizes, backends",
+    "lint": "the launch lines of many files: for pre-commit and continuous integration",
     "tp": "which tensor-parallel sizes a model allows, and what forbids the others",
     "plan": "the installation plan of a release: order, pins, what would move; --resolve proves it",
     "upgrade": "what breaks or changes from one release to another, and the launch line for it",
@@ -22,6 +23,8 @@ COMMANDS = {
     "rules": "the rule base: list, show, lint, test",
     "env": "the exports that an environment needs, and what fixes have set, for a shell to source",
     "undo": "take back the last fix",
+    "mcp": "the same for agents: a server of the Model Context Protocol on standard input and output",
+    "completion": "a completion script for bash, zsh or fish",
 }
 """Every command with the line that ``--help`` shows for it."""
 
@@ -39,6 +42,7 @@ examples:
   python -m sglang.launch_server ... 2>&1 | tee crash.log; sgldoctor explain < crash.log
   sgldoctor launch --sglang 0.5.8 --gpus 8 -- python -m sglang.launch_server --model-path M --tp 8
   sgldoctor rules show missing-libcudnn
+  sgldoctor --explain-json-schema          the JSON schema of every report
 
 'sgldoctor COMMAND --help' explains a command. Exit status: 0 healthy, 1 problems, 2 usage or unreadable input,
 3 nothing wrong found but something essential could not be judged.
@@ -47,6 +51,11 @@ examples:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; raises DoctorError for what the user can mend."""
+    if arguments and arguments[0] == "--explain-json-schema":
+        from sgldoctor.report.schema import text
+
+        print(text(), end="")
+        return 0
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sgldoctor.errors import UsageError
-from sgldoctor.typed import Any
+from sgldoctor.typed import Any, NamedTuple
 
 _ACTIONS = ("store", "store_true", "append")
 
@@ -22,8 +22,30 @@ class Namespace:
         raise AttributeError(name)
 
 
+class DescribedError(Exception):
+    """Raised in the place of reading a command line while :attr:`Parser.describing` is set; ``parser`` holds all."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
+class Option(NamedTuple):
+    """One option or positional argument, for those who describe a command."""
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str
+    choices: tuple[str, ...]
+    takes: bool
+    """Whether a value follows."""
+
+
 class Parser:
     """The options of one command; takes what :meth:`argparse.ArgumentParser.add_argument` takes."""
+
+    describing = False
+    """Set by :func:`sgldoctor.cli.describe.parser_of`, which wants the options of a command and not to run it."""
 
     def __init__(self, prog: str, description: str, epilog: str = "") -> None:
         self.prog = prog
@@ -41,8 +63,23 @@ class Parser:
         """A heading of the help text; options are added to it as to the parser."""
         return Group(self, heading)
 
+    def options(self) -> list[Option]:
+        """Everything that was added, in order."""
+        found = []
+        for _, names, keys in self._options:
+            takes = keys.get("action", "store") in ("store", "append")
+            choices = tuple(str(choice) for choice in keys.get("choices") or ())
+            found.append(Option(names, str(keys.get("help", "")), str(keys.get("metavar", "")), choices, takes))
+        return found
+
+    def help_text(self) -> str:
+        """What ``--help`` prints."""
+        return str(self._full().format_help())
+
     def parse_args(self, arguments: Sequence[str]) -> Namespace:
         """Read a command line, positional arguments and options in any order; raises UsageError."""
+        if Parser.describing:
+            raise DescribedError(self)
         values = self._plain(arguments)
         if values is None:
             full = self._full()
@@ -55,6 +92,8 @@ class Parser:
 
     def parse_known_args(self, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         """As :meth:`parse_args`, but what is no option of the command is returned as well."""
+        if Parser.describing:
+            raise DescribedError(self)
         return self._full().parse_known_args(arguments, Namespace())  # type: ignore[no-any-return]
 
     def _plain(self, arguments: Sequence[str]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.rules.load import checkout_folder, load
+from sgldoctor.rules.page import describe
 from sgldoctor.rules.schema import Rule
 
 EPILOG = """examples:
@@ -17,22 +18,32 @@ EPILOG = """examples:
   sgldoctor rules show missing-libcudnn
   sgldoctor rules lint my-rules/
   sgldoctor rules test missing-libcudnn        run its fixtures; --accept writes what it found for review
+  sgldoctor rules new odd-crash --from crash.log --rules my-rules/    draft a rule and its fixtures
+  sgldoctor rules docs > rules.md              all of them, as one page
 """
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
-    made = common.parser("rules", "List, show, lint and test the rules.", EPILOG, common.PLAIN)
-    made.add_argument("action", choices=("list", "show", "lint", "test"), help="what to do")
-    made.add_argument("names", metavar="NAME", nargs="*", help="rules (show, test) or folders (lint)")
+    made = common.parser("rules", "List, show, lint, test and draft rules.", EPILOG, common.PLAIN)
+    made.add_argument("action", choices=("list", "show", "lint", "test", "new", "docs"), help="what to do")
+    made.add_argument("names", metavar="NAME", nargs="*", help="rules (show, test, new) or folders (lint)")
     made.add_argument("--area", help="only this area")
     made.add_argument("--cause", help="only rules of this cause")
     made.add_argument("--fixtures", metavar="DIR", help="folder of the fixtures (default: beside the rules)")
     made.add_argument("--accept", action="store_true", help="test: write the findings as accepted")
+    made.add_argument("--from", metavar="LOG", default="", help="new: draft it from the failure in this log")
     args = made.parse_args(arguments)
     if args.action == "lint":
         return _lint(args)
+    if args.action == "new":
+        return _new(args)
     rules = load(common.options(args).folders)
+    if args.action == "docs":
+        from sgldoctor.rules.page import reference
+
+        common.utf8(reference(rules))
+        return 0
     if args.action == "list":
         return _list(args, rules)
     if args.action == "show":
@@ -97,26 +108,20 @@ def _object(rule: Rule) -> dict[str, object]:
     return found
 
 
-def describe(rule: Rule) -> str:
-    """A rule as a page of text: what it means, where it looks, what it advises."""
-    lines = [f"{rule.slug}: {rule.title}", f"  cause {rule.cause}, area {rule.area}, {rule.severity}, {rule.role}", ""]
-    lines += [f"  {line}" for line in rule.about.splitlines()]
-    if rule.logs:
-        lines += ["", "In a log:"]
-        lines += [f"  {match.pattern or match.anchor}    ({', '.join(match.kinds[:4])})" for match in rule.logs]
-    if rule.facts:
-        lines += ["", "As a fact:"]
-        lines += [f"  {match.each} where {match.where or 'any'}" for match in rule.facts]
-    for recipe in rule.fixes:
-        lines += ["", f"Fix ({recipe.safety}): {recipe.title}"]
-        lines += [f"  {action['do']}: {', '.join(f'{key}={value}' for key, value in action.items() if key != 'do')}"
-                  for action in recipe.actions]  # fmt: skip
-    if rule.explains:
-        lines += ["", f"Explains: {', '.join(rule.explains)}"]
-    if rule.before:
-        lines += ["", f"Told before: {', '.join(rule.before)}"]
-    lines += ["", *(f"See {entry}" for entry in rule.references)] if rule.references else []
-    return "\n".join(lines) + "\n\n"
+def _new(args: Namespace) -> int:
+    import os
+
+    from sgldoctor.cli.newrule import new
+
+    if len(args.names) != 1:
+        raise UsageError("name the new rule, and only one: sgldoctor rules new odd-crash --from crash.log")
+    folder = args.rules[0] if args.rules else checkout_folder()
+    if folder is None:
+        raise UsageError("name the folder of your own rules with --rules DIR; it is made if it is not there")
+    there = [entry for entry in args.rules if os.path.isdir(entry)]
+    fixtures = args.fixtures or os.path.join(os.path.dirname(os.path.abspath(folder)), "fixtures")
+    source = vars(args)["from"]
+    return new(args.names[0], folder, fixtures, args.area or "", args.cause or "", source, load(there))
 
 
 def _lint(args: Namespace) -> int:
