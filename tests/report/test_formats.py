@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -251,6 +252,15 @@ def test_sarif_names_files_and_lines(strict: bool) -> None:
     assert first["level"] == "error"
     assert first["relatedLocations"][0]["message"]["text"].startswith("symptom: echo")
     assert [result["ruleId"] for result in run["results"]] == ["real", "odd", "note"]
+
+
+@pytest.mark.skipif("SGLDOCTOR_TEST_SARIF" not in os.environ, reason="SGLDOCTOR_TEST_SARIF names no copy of the schema")
+@pytest.mark.parametrize("text", HOSTILE)
+def test_sarif_fits_the_schema_of_the_standard(text: str) -> None:
+    schema = json.loads(Path(os.environ["SGLDOCTOR_TEST_SARIF"]).read_text(encoding="utf-8"))
+    check = jsonschema.validators.validator_for(schema)(schema)
+    for found in (report(text), only(), only("echo-line"), only("ValueError: never seen")):
+        assert [error.message for error in check.iter_errors(json.loads(as_sarif.render(found)))] == []
 
 
 def test_sarif_of_an_unexplained_failure_and_of_nothing() -> None:
