@@ -7,14 +7,22 @@ captures come with them anyway.)
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterable, Sequence
+from zlib import crc32
 
+from sgldoctor.cache import cache_folder
 from sgldoctor.log.engine_py import HEX, Engine, request
+from sgldoctor.typed import Any
 
 DENSE = 512
 """A block with more than one hit for this many bytes is left to the other engine, which counts shapes, not hits."""
 
-
+PREFIX = "hyperscan-"
+"""How the files of compiled databases begin."""
+DATABASES = 8
+"""How many of them are kept: 400 KB each."""
 WASTED = 5_000
 """Hits of witnesses that were seen often enough, after which a search without these pays."""
 
@@ -84,9 +92,23 @@ def _line(block: bytes, at: int) -> bytes:
 
 
 def _compiled(texts: Sequence[bytes], numbers: Sequence[int]) -> Callable[..., object]:
-    """The scanner for some of ``texts``, which it calls by their numbers."""
+    """The scanner for some of ``texts``, which it calls by their numbers; compiled, or as it was compiled before.
+
+    What was compiled is kept in the user's cache folder, by the version of hyperscan, the CPU and the texts; loading it
+    takes a hundredth of the time. A cache that cannot be read or written is no error.
+    """
     import hyperscan as hs
 
+    name = _name(getattr(hs, "__version__", ""), [(number, texts[number]) for number in numbers])
+    try:
+        with open(name, "rb") as stream:
+            held = stream.read()
+        if int.from_bytes(held[:4], "little") == crc32(held[4:]):
+            database = hs.loadb(held[4:], hs.HS_MODE_BLOCK)
+            database.scratch = hs.Scratch(database)
+            return _scanner(database)
+    except Exception:  # noqa: BLE001 - compiled anew, for whatever reason hyperscan does not take it
+        pass
     database = hs.Database(mode=hs.HS_MODE_BLOCK)
     database.compile(
         expressions=[texts[number] for number in numbers],
@@ -95,5 +117,50 @@ def _compiled(texts: Sequence[bytes], numbers: Sequence[int]) -> Callable[..., o
         flags=[0] * len(numbers),
         literal=True,
     )
+    try:
+        _keep(name, hs.dumpb(database))
+    except Exception:  # noqa: BLE001 - only the next start is slower
+        pass
+    return _scanner(database)
+
+
+def _scanner(database: Any) -> Callable[..., object]:
+    """The function that scans with ``database``, tried once."""
+    database.scan(b"", match_event_handler=lambda *_: False)
     scan: Callable[..., object] = database.scan
     return scan
+
+
+def _name(version: str, texts: Sequence[tuple[int, bytes]]) -> str:
+    """The file for what is compiled of numbered texts on this CPU."""
+    cpu = _cpu()
+    key = hashlib.sha256(repr((version, cpu, texts)).encode()).hexdigest()[:32]
+    return os.path.join(cache_folder(), f"{PREFIX}{key}")
+
+
+def _cpu() -> bytes:
+    """What tells CPUs apart for a compiler: the machine, and the features that Linux lists."""
+    features = os.uname().machine.encode() if hasattr(os, "uname") else b""
+    try:
+        with open("/proc/cpuinfo", "rb") as stream:
+            lines = stream.read(1 << 14).split(b"\n")
+    except OSError:
+        return features
+    return features + next((line for line in lines if line.lower().startswith((b"flags", b"features"))), b"")
+
+
+def _keep(name: str, database: bytes) -> None:
+    """Write a compiled database whole or not at all, and take the oldest of many away."""
+    folder = os.path.dirname(name)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    others = [entry.path for entry in os.scandir(folder) if entry.name.startswith(PREFIX)]
+    if len(others) >= DATABASES:
+        os.unlink(min(others, key=os.path.getmtime))
+    temporary = f"{name}.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(crc32(database).to_bytes(4, "little") + database)
+        os.replace(temporary, name)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from sgldoctor.cache import cache_folder
 from sgldoctor.errors import InputError, RuleError
 from sgldoctor.rules import base
 from sgldoctor.rules.base import Compiled, Parsed, RuleBase
@@ -108,8 +109,7 @@ def _stamp(path: str) -> tuple[str, int, int]:
 def _cache_file(folder: str) -> str:
     from zlib import crc32
 
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "sgldoctor", f"rules-{crc32(folder.encode('utf-8', 'surrogateescape')):08x}.marshal")
+    return os.path.join(cache_folder(), f"rules-{crc32(folder.encode('utf-8', 'surrogateescape')):08x}.marshal")
 
 
 def _parse(folder: str, path: str) -> Parsed:

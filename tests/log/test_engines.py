@@ -115,6 +115,33 @@ def test_a_block_full_of_hits_is_left_to_the_other_engine() -> None:
     assert list(find(b"no\nEADDRINUSE\n")) == [12]  # and the next block is searched again
 
 
+@needs_hyperscan
+def test_a_compiled_database_is_kept_and_a_damaged_one_is_compiled_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    block = b"no\nEADDRINUSE\n"
+
+    def found(*texts: bytes) -> list[int]:
+        return list(hyperscan(texts, {}, slow())(block))
+
+    assert found(b"EADDRINUSE") == [12]
+    (kept,) = (tmp_path / "sgldoctor").iterdir()
+    stamp = kept.stat().st_ino
+    assert found(b"EADDRINUSE") == [12]
+    assert kept.stat().st_ino == stamp
+    data = kept.read_bytes()
+    for damaged in (b"", data[:100], data[:50] + b"x" + data[51:]):
+        kept.write_bytes(damaged)
+        assert found(b"EADDRINUSE") == [12]
+        assert kept.read_bytes() == data
+    for number in range(20):
+        assert found(b"EADDRINUSE", b"other %d" % number) == [12]
+    assert len(list((tmp_path / "sgldoctor").iterdir())) == 8
+    monkeypatch.setenv("XDG_CACHE_HOME", str(kept))  # no folder can be made there
+    assert found(b"EADDRINUSE") == [12]
+
+
 def test_literals_that_cannot_be_compiled_leave_the_other_engine() -> None:
     other = slow()
     assert hyperscan((b"",), {}, other) is other
