@@ -23,10 +23,12 @@ _SHAPES = r"""(?x)
     | \bAIza[\w-]{30,255}                                       # Google
     | \bxox[abeoprs]-[\w-]{10,255}                              # Slack
     | \bnvapi-[\w-]{16,255}                                     # NVIDIA
+    | \bdckr_pat_[\w-]{16,255} | \bgsk_[A-Za-z0-9]{20,255} | \bxai-[\w-]{20,255} | \br8_[A-Za-z0-9]{20,255} # services
+    | \bya29\.[\w.-]{16,1024}                                  # Google, for an hour
     | \bpypi-[\w-]{16,1024} | \bnpm_[A-Za-z0-9]{20,255}         # package indexes
     | \beyJ[\w-]{8,8192}\.[\w-]{8,8192}\.[\w-]{0,8192}          # JSON web token
 """
-_SHAPE_ANCHORS = ("hf_", "k-", "gh", "glpat-", "KIA", "SIA", "AIza", "xox", "nvapi-", "pypi-", "npm_", "eyJ")
+_SHAPE_ANCHORS = tuple("hf_ k- gh glpat- KIA SIA AIza xox nvapi- pypi- dckr_ gsk_ xai- r8_ ya29 npm_ eyJ".split())
 _BEARER = r"(?i)\b(bearer|basic|digest|negotiate)([ \t]{1,4})([\w.~+/=:,-]{6,8192})"
 _HEADER = (
     r"(?i)\b((?:proxy-)?authorization|x-api-key|x-auth-token|x-goog-api-key|(?:set-)?cookie)"
@@ -70,10 +72,21 @@ _PAIR = (
     rf"{_VALUE}"
 )
 _NETRC = rf"(?i)(\blogin[ \t]{{1,4}}\S{{1,200}}\s{{1,40}}password[ \t]{{1,4}}){_VALUE}"
+# As words of a line; as items of a list (Python, JSON, a Dockerfile's CMD); as items of YAML, one on each line.
 _OPTION = (
-    r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|api[_-]?key|token|private[_-]?key)(?![\w-])[ \t=]{1,4})"
+    r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|api[_-]?key|token|private[_-]?key)(?![\w-])"
+    r"(?:[ \t=]{1,4}|\\{0,3}[\"']?[ \t]{0,4},\s{0,80}|\\{0,3}[\"']?[ \t]{0,4}\r?\n[ \t]{0,80}-[ \t]{1,4}))"
     rf"{_VALUE}"
 )
+# Programs whose option for a password is one letter.
+_SHORT = (
+    r"(?i)(\b(?:(?:curl|wget)\b[^\n|;]{0,300}?[ \t](?:-u|--user)[ \t=]{0,4}[\"']?[\w.@-]{1,64}:|"
+    r"sshpass[ \t]{1,4}-p[ \t]{0,4}|login\b[^\n|;]{0,200}?[ \t]-p[ \t=]{1,4}))"
+    rf"{_VALUE}"
+)
+_SHORT_ANCHORS = ("curl", "wget", "sshpass", "login")
+# A table of variables: the name, blanks or a bar, and what cannot be a word.
+_TABLE = r"(\b[A-Z0-9_]{0,40}(?:TOKEN|KEY|SECRET|PASSWORD)[ \t|]{1,40})([\w.~+/=-]{10,512})(?!\S)"
 _EMPTY = {"", "none", "null", "true", "false", "nil", "undefined", "[]", "{}", REDACTED}
 _NUMBER = r"[-+]?[0-9]{1,12}(?:\.[0-9]{0,6})?%?"
 _SUSPICIOUS = r"(?i)token|key|secret|passw|passphrase|credential|auth(?!or)"
@@ -101,7 +114,10 @@ def redact(text: str) -> str:
         text = re.sub(_VARIABLE, _variable, text)
         text = re.sub(_DOCKERFILE, _variable, text)
         text = re.sub(_PAIR, _variable, text)
+        text = re.sub(_TABLE, _table, text)
         text = re.sub(_NETRC, _strong, text)
+    if any(anchor in lower for anchor in _SHORT_ANCHORS):
+        text = re.sub(_SHORT, _strong, text)
     if any(anchor in text for anchor in _SHAPE_ANCHORS):
         text = re.sub(_SHAPES, REDACTED, text)
     return text
@@ -147,8 +163,19 @@ def _strong(match: re.Match[str]) -> str:
 
 def _option(match: re.Match[str]) -> str:
     # A usage text prints "--api-key API_KEY".
-    metavar = match.group(1).strip(" \t=-").replace("-", "_").upper()
-    return match.group() if match.group(2).startswith(metavar) else _strong(match)
+    name, separator = match.group(1).lstrip("-").rstrip(" \t=-'\"\\,\r\n"), match.group(1)
+    metavar = name.replace("-", "_").upper()
+    content = _parts(match.group(2))[1]
+    if match.group(2).startswith(metavar) or content.startswith("--"):
+        return match.group()
+    prose = "," in separator and match.group(2) == content and content.isalpha() and len(content) < 12
+    return match.group() if prose else _strong(match)
+
+
+def _table(match: re.Match[str]) -> str:
+    content = match.group(2)
+    mixed = any(sign.isdigit() for sign in content) and any(sign.isalpha() for sign in content)
+    return f"{match.group(1)}{REDACTED}" if mixed and content[0] not in "/.=" else match.group()
 
 
 def _weak(match: re.Match[str]) -> str:

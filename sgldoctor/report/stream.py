@@ -24,8 +24,11 @@ Read = Callable[[], bytes]
 """Gives the next bytes, as many as there are; none at the end."""
 
 
-def redacted(read: Read) -> Iterator[bytes]:
-    """The stream without its secrets, in pieces; UTF-16 is told by its byte order mark, all else is taken as UTF-8."""
+def redacted(read: Read, also: Callable[[str], str] = str) -> Iterator[bytes]:
+    """The stream without its secrets, in pieces; UTF-16 is told by its byte order mark, all else is taken as UTF-8.
+
+    ``also`` is given what is left, whole lines at a time as long as they are not endless, and returns what to write.
+    """
     first = read()
     while 0 < len(first) < 2 and (more := read()):
         first += more
@@ -37,12 +40,12 @@ def redacted(read: Read) -> Iterator[bytes]:
     while piece:
         text = work.add(decoder.decode(piece))
         if text:
-            yield text.encode(coding, errors)
+            yield also(text).encode(coding, errors)
         piece = read()
     rest, _ = decoder.getstate()  # half a character at the very end: in UTF-16 it cannot be decoded, only passed on
     text = work.finish(decoder.decode(b"", final=True) if coding == "utf-8" else "")
     if text:
-        yield text.encode(coding, errors)
+        yield also(text).encode(coding, errors)
     if coding != "utf-8" and rest:
         yield rest
 

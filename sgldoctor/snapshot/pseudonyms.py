@@ -34,6 +34,24 @@ _HOST_OPTION = lazy(
     r"(?i)((?<!\S)--[a-z0-9-]{0,40}-?(?:addr|address|host|hostname|ip|url|endpoint)[= ]{1,4})([^\s'\"]{1,512})"
 )
 _HOST = lazy(r"(?i)((?:[a-z][a-z0-9+.-]{1,20}://)?(?:[^\s/@]{1,200}@)?)(\[[0-9a-f:.]{2,45}\]|[^:/\[\]@\s]{1,253})(.*)")
+_AT = lazy(r"(?<![\w.:/+-])([A-Za-z_][\w.-]{0,31})@([A-Za-z0-9][A-Za-z0-9.-]{0,252}[A-Za-z0-9])(?![\w@])")
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_VERSION = (
+    r"(?:[=<>~!]=[ ]?|[\w.]-|\bv|\bversion[ \t:=]{1,4}|\.so\.|\b(?:cudnn|nccl|cublas)[ \t]{1,4}"
+    r"|[a-z]-[\w-]{1,60}[\"',:()]{0,3}[ \t]{1,60})"
+)
+_IPV4 = lazy(
+    rf"(?i)(?P<version>{_VERSION}\d{{1,6}}(?:\.\d{{1,6}}){{3}})"
+    rf"|(?<![\w.])(?P<address>{_OCTET}(?:\.{_OCTET}){{3}})(?![\w]|\.\d)"
+)
+_IPV6 = lazy(
+    r"(?i)(?<![\w:.])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:.])"
+    r"|(?<![\w:.])(?=[0-9a-f:]{1,40}[0-9])(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}(?![\w:.])"
+)
+_SPOKEN = lazy(
+    r"(?i)(\b(?:hostname|host|node|nodename|master_addr|slurmd_nodename)[\"']?[ \t]{0,2}[=:][ \t]{0,2}[\"']?)"
+    r"((?!(?:none|null|true|false)\b)[a-z][a-z0-9-]{0,62}(?:\.[a-z0-9-]{1,63}){0,5})(?![\w.(\[/-])"
+)
 _DONE = lazy(r"(?:host|address|net|user)-[0-9a-f]{12}(?![\w-])")
 _FREE = ("environment", "launch", "ports", "hub", "disks", "python", "model", "interfaces", "toolkit")
 """Facts (first word of the name) with free text in them; names of packages, libraries and symbols are left alone."""
@@ -89,6 +107,19 @@ def host(name: str, names: Names) -> str:
         return pseudonym("address", name.strip("[]"), names.key)
     label, dot, domain = name.partition(".")
     return pseudonym("host", label, names.key) + (f".{pseudonym('net', domain, names.key)}" if dot and domain else "")
+
+
+def text(line: str, names: Names) -> str:
+    """Any text with pseudonyms in the place of names: as in a snapshot, and addresses wherever they stand.
+
+    Four numbers with dots are an address unless they are a version: behind a comparison, a name with a dash or of a
+    file, the name of a package and blanks (as lists of packages print them), or the word itself.
+    """
+    line = _text(line, names, free=True)
+    line = _AT.sub(lambda match: f"{_user(match[1], names)}@{host(match[2], names)}", line)
+    line = _IPV4.sub(lambda match: match[0] if match["version"] else host(match["address"], names), line)
+    line = _IPV6.sub(lambda match: host(match[0], names), line)
+    return _SPOKEN.sub(lambda match: match[1] + host(match[2], names), line)
 
 
 def hide(data: dict[str, Any], names: Names) -> dict[str, Any]:

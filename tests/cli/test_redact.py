@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from sgldoctor.report.redact import redact
 from sgldoctor.report.stream import CONTEXT, LONGEST, redacted
+from sgldoctor.snapshot.pseudonyms import names_of, pseudonym
+from sgldoctor.snapshot.pseudonyms import text as hidden
 from tests.cli.test_errors import doctor, one_line
 
 KEY = "\n".join(
@@ -139,6 +141,44 @@ def test_packed_data_is_refused_since_its_secrets_would_pass(content: bytes, wor
     path.write_bytes(content)
     assert words in one_line(doctor("redact", str(path)))
     assert words in one_line(doctor("redact", stdin=content))
+
+
+NAMED = """node connect to 10.0.3.17:50000 failed, fe80::1ff:fe23:4567:890a too
+  File "/home/alice/venv/x.py", line 3; ssh bob@node18.corp.example
+--dist-init-addr 10.0.3.17:5000 host='node22' http://node22.corp.example/v1
+"""
+STAYS = """nvidia-cublas-cu12      12.8.4.1
+nvidia-curand-cu12==10.3.9.90 libcublas.so.12.8.4.1 cudnn 9.10.2.21 at 10:20:30
+127.0.0.1:30000 localhost 0.0.0.0 std::vector<int> https://github.com/x/y host=None
+"""
+
+
+def test_names_and_addresses_are_replaced_alike_on_request() -> None:
+    shown = doctor("redact", "--pseudonyms", stdin=(NAMED + STAYS).encode()).stdout.decode()
+    for name in ("10.0.3.17", "fe80::", "alice", "bob", "node18", "corp.example", "node22"):
+        assert name not in shown
+    assert shown.endswith(STAYS)
+    lines = shown.splitlines()
+    address = lines[0].split("connect to ")[1].split(":")[0]
+    assert f"--dist-init-addr {address}:5000" in shown
+    host = lines[2].split("host='")[1].split("'")[0]
+    assert f"http://{host}." in shown
+    assert doctor("redact", "--pseudonyms", stdin=shown.encode()).stdout.decode() == shown
+    own = doctor("redact", "--pseudonyms", stdin=NAMED.encode(), SGLDOCTOR_PSEUDONYM_KEY="mine").stdout.decode()
+    assert address not in own
+    assert doctor("redact", stdin=NAMED.encode()).stdout.decode() == NAMED
+
+
+OCTETS = st.tuples(*[st.integers(1, 254)] * 3).map(lambda o: f"10.{o[0]}.{o[1]}.{o[2]}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(OCTETS, st.sampled_from(["{}", "eth0:{}<0>", "tcp://{}:29500", "[{}]", "peer {}, gone", "addr={};", "({})"]))
+def test_an_address_never_survives_and_is_always_the_same(address: str, around: str) -> None:
+    names = names_of({}, "node")
+    shown = hidden(around.format(address), names)
+    assert address not in shown
+    assert shown == around.format(pseudonym("address", address, names.key))
 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ CONTEXTS = [
     "python -m sglang.launch_server --api-key={} --tp 8",
     "--admin-api-key {}",
     "--hf-token '{}'",
+    "Popen(['python', '--api-key', '{}', '--tp', '8'])",
+    'CMD ["serve", "--api-key", "{}", "--tp", "8"]',
+    'json: "[\\"--api-key\\", \\"{}\\"]"',
+    "args: [--api-key, {}, --tp, '8']",
+    "AWS_SECRET_ACCESS_KEY    {}",
+    "| HF_TOKEN | {} |",
+    "curl -s -u me:{} http://registry/x",
+    "sshpass -p {} ssh node1",
+    "docker login -u me -p {} registry",
     "Authorization: Bearer {}",
     "curl -H 'Authorization: Bearer {}' http://x/v1",
     "'authorization': 'Bearer {}'",
@@ -62,6 +71,9 @@ TOKENS = st.one_of(
     st.text("abcdefghijkXYZ0189", min_size=36, max_size=36).map("ghp_{}".format),
     st.text("ABCDEFGHIJKL0189", min_size=16, max_size=16).map("AKIA{}".format),
     st.text("abcdefghijkXYZ0189_-", min_size=35, max_size=35).map("AIza{}".format),
+    st.text("abcdefghijkXYZ0189", min_size=30, max_size=60).map("nvapi-{}".format),
+    st.text("abcdefghijkXYZ0189", min_size=30, max_size=60).map("dckr_pat_{}".format),
+    st.text("abcdefghijkXYZ0189", min_size=40, max_size=60).map("gsk_{}".format),
     st.tuples(*[st.text("abcXYZ019_-", min_size=20, max_size=60)] * 3).map(lambda p: f"eyJ{p[0]}.{p[1]}.{p[2]}"),
 )
 AROUND = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\\'\""), max_size=30)
@@ -82,6 +94,15 @@ def test_a_secret_of_kubernetes_on_the_next_line(secret_: str) -> None:
     shown = redact(manifest)
     assert secret_ not in shown
     assert shown == manifest.replace(secret_, REDACTED)
+
+
+@given(SECRETS)
+def test_a_secret_of_a_list_over_several_lines(secret_: str) -> None:
+    for manifest in (
+        f"      args:\n        - --api-key\n        - {secret_}\n        - --tp\n        - '8'\n",
+        f'  "args": [\n    "--api-key",\n    "{secret_}",\n    "--tp"\n  ]\n',
+    ):
+        assert redact(manifest) == manifest.replace(secret_, REDACTED)
 
 
 @given(token=TOKENS, before=AROUND, after=AROUND)
@@ -110,6 +131,9 @@ HARMLESS = [
     "KeyError: 'model.layers.0.mlp.gate_proj.weight'",
     "- name: TOKENIZER_PATH\n  value: /models/Qwen",
     "- name: SGLANG_NUM_MAX_DISPATCH_TOKENS_PER_RANK\n  value: '256'",
+    "give it --api-key, then start again; --api-key --tp 8",
+    "docker run -u 1000:1000 --user root:root image  # log in with --token",
+    "| SGLANG_X_KEY | /opt/models/of-a-long-name/1 |",
     "tiktoken==0.7.0  # basic authentication is not supported",
     "  [--api-key API_KEY] [--admin-api-key ADMIN_API_KEY] [--bucket-time-to-first-token BUCKET_TIME_TO_FIRST_TOKEN]",
     "You are trying to access a gated repo. HF token: missing",
@@ -175,7 +199,8 @@ def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) ->
     [
         "token=", "api_key", "://", "x@", "password='", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "KEY_",
         "ENV KEY ", "--", "?token", "https://a:", "a_", "Authorization: ", '\\"', "hf_", "sk-", "key=\\", "=", " ",
-        "https://u:p@h ", "name: TOKEN ", "login password ",
+        "https://u:p@h ", "curl -u ", "login -p ", "--api-key, ", "--token\n - ", "A_KEY | ",
+        "name: TOKEN ", "login password ",
     ],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
