@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from sgldoctor import derive
 from sgldoctor.derive import telling
 from sgldoctor.derive.when import holds
+from sgldoctor.errors import known
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
 from sgldoctor.rank import rank
@@ -97,12 +98,14 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options, outpu
     """
     rules: Sequence[Rule] = load(options.folders)
     if areas:
+        known("--area", areas, {rule.area for rule in rules})
         rules = [rule for rule in rules if rule.area in areas]
     there = any(row.get("name") == "sglang" for row in facts.rows("packages")) or facts.value(
         "sglang.source", "version"
     )
     if facts.known("packages") and not there:
-        facts.put_unknown("sglang", f"it is not installed in the environment of {name}", essential=True)
+        because = f"it is not installed in the environment of {name}; another one is named with --python or --venv"
+        facts.put_unknown("sglang", because, essential=True)
     if facts.known("python") and not facts.value("python", "executable"):
         facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")
     events: Sequence[Event] = ()

@@ -72,7 +72,9 @@ def wait(where: Server, seconds: float, *, patient: bool, told: Callable[[str, f
 def _unhealthy(reply: Reply, spent: float) -> Check:
     if reply.status is None:
         advice = (
-            "is the server up, and is it bound to this address (--host 0.0.0.0)? --wait SECONDS waits for it to come"
+            "is the name right? Name the server by its address where no name server knows it"
+            if "cannot be resolved" in reply.because
+            else "is the server up, and bound to this address (--host 0.0.0.0)? --wait SECONDS waits for it to come"
         )
         return Check("health", FAILED, reply.because, spent, advice)
     if reply.status == 503:

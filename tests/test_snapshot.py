@@ -204,7 +204,7 @@ def test_a_folder_an_absent_file_and_a_huge_one_are_refused(tmp_path: Path) -> N
     huge = tmp_path / "huge.json"
     with huge.open("wb") as stream:
         stream.truncate(snapshot.LARGEST + 1)
-    for path, words in [(tmp_path, "directory"), (tmp_path / "none", "No such"), (huge, "larger than")]:
+    for path, words in [(tmp_path, "is a folder"), (tmp_path / "none", "No such"), (huge, "larger than")]:
         with pytest.raises(InputError, match=words):
             snapshot.read(str(path))
     with pytest.raises(InputError, match="null byte"):

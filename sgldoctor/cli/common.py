@@ -7,7 +7,7 @@ import re
 import sys
 
 from sgldoctor.cli.options import Namespace, Parser
-from sgldoctor.errors import InputError, UsageError
+from sgldoctor.errors import InputError, UsageError, known, unreadable
 from sgldoctor.pipeline import Options
 from sgldoctor.report.model import Ignored, Report
 from sgldoctor.typed import TYPE_CHECKING, TextIO
@@ -82,6 +82,10 @@ def options(args: Namespace) -> Options:
     """Rule folders, silenced rules and strictness, from the options, ``SGLDOCTOR_RULES`` and ``sgldoctor.toml``."""
     folders = [entry for entry in os.environ.get("SGLDOCTOR_RULES", "").split(os.pathsep) if entry] + args.rules
     ignore = [*_configured_ignores(), *(_ignored(text) for text in getattr(args, "ignore", []))]
+    if getattr(args, "ignore", []):
+        from sgldoctor.rules.load import load
+
+        known("--ignore", [_ignored(text).rule for text in args.ignore], load(folders).slugs())
     return Options(tuple(folders), tuple(ignore), bool(getattr(args, "strict", False)))
 
 
@@ -107,7 +111,7 @@ def _configured_ignores() -> list[Ignored]:
         with open(name, "rb") as stream:
             table = tomllib.load(stream).get("ignore", {})
     except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from error
+        raise unreadable(name, error) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not valid TOML: {error}") from error
     entries = []

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from sgldoctor.cli.options import Parser
-from sgldoctor.errors import InputError
+from sgldoctor.errors import InputError, unreadable
 
 EPILOG = """examples:
   sgldoctor redact crash.log > crash.public.log
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:
-        raise InputError(f"{args.file}: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(args.file, error) from error
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
-from sgldoctor.errors import InputError, UsageError
+from sgldoctor.errors import InputError, UsageError, known
 from sgldoctor.rules.load import checkout_folder, load
 from sgldoctor.rules.page import describe
 from sgldoctor.rules.schema import Rule
@@ -44,6 +44,8 @@ def main(arguments: list[str]) -> int:
 
         common.utf8(reference(rules))
         return 0
+    known("--area", [args.area] if args.area else [], {rule.area for rule in rules})
+    known("--cause", [args.cause] if args.cause else [], {rule.cause for rule in rules})
     if args.action == "list":
         return _list(args, rules)
     if args.action == "show":
@@ -76,7 +78,7 @@ def _list(args: Namespace, rules: Sequence[Rule]) -> int:
         for rule in sorted(chosen, key=lambda rule: rule.slug):
             if rule.area == area:
                 print(f"  {rule.slug:<40} {rule.severity:<8} {rule.title}")
-    print(f"{len(chosen)} rules")
+    print(f"{len(chosen)} rule{'s' if len(chosen) != 1 else ''}")
     return 0
 
 
@@ -142,6 +144,8 @@ def _lint(args: Namespace) -> int:
     for folder in folders:
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder of rules")
+        if not any(name.endswith(".toml") for _, _, names in os.walk(folder) for name in names):
+            raise InputError(f"{folder}: no rules are in it: a rule is a file AREA/NAME.toml")
         problems += lint_folder(folder, fixtures, others)
     for problem in problems:
         print(problem)

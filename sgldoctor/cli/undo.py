@@ -27,7 +27,9 @@ def main(arguments: list[str]) -> int:
     made = common.parser(
         "undo", "Take back a repair: the versions, variables and files noted before it.", EPILOG, common.PLAIN
     )
-    made.add_argument("id", nargs="?", default="", help="the repair, as --list names it (default: the last one)")
+    made.add_argument(
+        "id", metavar="ID", nargs="?", default="", help="the repair, as --list names it (default: the last one)"
+    )
     made.add_argument("--list", action="store_true", help="list the repairs")
     made.add_argument("--dry-run", action="store_true", help="only say what would be done")
     common.environment(made)

@@ -53,7 +53,13 @@ def conflicts(facts: Facts) -> Facts:
             )
     if judged.exact:
         rows += [{**row, "certain": True} for row in too_new(facts, settings)]
-        rows += [{**row, "certain": True} for row in refusals(settings) if not any(_told(row, one) for one in rows)]
+        # An option whose value argparse refuses is told by launch.invalid; SGLang's own check never comes to see it.
+        refused = {str(row["flag"]) for row in facts.rows("launch.invalid") if row.get("certain")}
+        rows += [
+            {**row, "certain": True}
+            for row in refusals(settings)
+            if not any(_told(row, one) for one in rows) and not set(row["flags"]) <= refused
+        ]
     out.put("launch.conflict", [{**_named(row, settings), "text": row["note"]} for row in rows], "derived")
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
@@ -86,7 +86,7 @@ class Chosen(NamedTuple):
 
 
 def make(
-    findings: Iterable[Finding],
+    findings: Sequence[Finding],
     fixes_of: Callable[[Finding], Sequence[Fix]],
     facts: Facts,
     pin: Pin,
@@ -122,8 +122,14 @@ def make(
                 )
             else:
                 chosen.append(taken)
+    passed = [
+        finding.title
+        for finding in findings
+        if finding.role == "cause" and finding.severity == "warning" and "warning" not in severities
+        and isinstance(_choose(finding, fixes_of(finding), unsafe=unsafe, root=root), Chosen)
+    ]  # fmt: skip
     have = _installed(facts)
-    notes: list[str] = []
+    notes: list[str] = [f"warnings are repaired with --strict only: {'; '.join(passed)}"] if passed else []
     refused = _conflicts(chosen, pin, prefer, notes)
     left += [
         Left(entry.fix.title, refused[entry.finding.rule.slug], _advice(entry.fix))

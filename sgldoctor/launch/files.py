@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from sgldoctor.errors import InputError
+from sgldoctor.errors import InputError, unreadable
 from sgldoctor.facts import Facts
 from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
@@ -42,7 +42,7 @@ def read(path: str, environ: Mapping[str, str] | None = None) -> list[Located]:
         with open(path, "rb") as file:
             data = file.read(LIMIT + 1)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     if len(data) > LIMIT:
         raise InputError(f"{path} is larger than {LIMIT >> 20} MiB: no script or manifest")
     found = find(data.decode("utf-8-sig", "replace"), path, environ)

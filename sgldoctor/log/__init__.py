@@ -23,6 +23,11 @@ from sgldoctor.typed import BinaryIO, NamedTuple
 __all__ = ["Event", "Reading", "read"]
 
 
+_SAMPLE, _SAMPLED = 4096, 64
+"""Bytes and lines at the beginning by which text is told from other data."""
+_TEXT = bytes(code for code in range(256) if code >= 32 or code in b"\a\b\t\n\v\f\r\x1b")
+
+
 class Reading(NamedTuple):
     """What was read: the events of all files in order, and the facts found in their text (source ``log``)."""
 
@@ -55,6 +60,8 @@ def read(
         found.append(titles_last(of_file))
         row = {"name": path, "lines": selection.total, "bytes": selection.size, "truncated": not selection.whole}
         facts.put("log", row, "log")
+        if because := _no_log(path, selection):
+            facts.put_unknown("log", because, essential=len(paths) == 1)
     return Reading(merge(found), facts)
 
 
@@ -66,3 +73,14 @@ def _selected(path: str, anchors: Sequence[bytes], witnesses: Sequence[bytes], s
         return select(file.rest(), anchors, witnesses, file=file)
     finally:
         file.close()
+
+
+def _no_log(path: str, selection: Selection) -> str:
+    """Why nothing can be told from what was read: it is empty, or no text; an empty text where it is a log."""
+    name = "standard input" if path == "-" else path
+    if not selection.size:
+        aside = "; a log that goes to standard error comes along with 2>&1" if path == "-" else ""
+        return f"{name} is empty{aside}"
+    sample = b"\n".join(line[:_SAMPLE] for _, line in selection.lines[:_SAMPLED])[:_SAMPLE]
+    strange = len(sample.translate(None, _TEXT))
+    return f"{name} is not text" if strange > len(sample) // 20 else ""

@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from sgldoctor.errors import InputError
+from sgldoctor.errors import InputError, unreadable
 from sgldoctor.typed import BinaryIO
 
 BLOCK = 256 << 10
@@ -37,12 +37,10 @@ def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> It
         source = stdin if stdin is not None else sys.stdin.buffer
         yield from _decode(_unpack(_read(source, size, "standard input"), "standard input", size))
         return
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder, not a log file")
     try:
         stream = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below; the error is ours to word)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(path, error) from error
     with stream:
         yield from _decode(_unpack(_read(stream, size, path), path, size))
 
@@ -99,7 +97,7 @@ def _read(stream: BinaryIO, size: int, name: str) -> Iterator[bytes]:
         while block := stream.read(size):
             yield block
     except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror or error}") from error
+        raise unreadable(name, error) from error
 
 
 def _unpack(raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:

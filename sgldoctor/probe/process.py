@@ -35,7 +35,8 @@ def of_pid(pid: int, environ: Mapping[str, str]) -> Target:
             variables = _pairs(stream.read(1 << 20))
         program = os.readlink(f"{folder}/exe")
     except PermissionError as error:
-        raise InputError(f"--pid {pid}: it belongs to somebody else: run sgldoctor as that user, or as root") from error
+        who = "this container lacks the right to trace processes" if os.geteuid() == 0 else "it belongs to another user"
+        raise InputError(f"--pid {pid}: {who}: run sgldoctor as root of the host, or as the process's user") from error
     except OSError as error:
         raise InputError(f"--pid {pid}: {error.strerror or error}") from error
     words = command(pid)

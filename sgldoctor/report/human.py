@@ -123,7 +123,11 @@ def verdict(report: Report) -> tuple[str, str, str]:
 def examined(report: Report) -> str:
     """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
     facts = report.facts
-    parts = [f"{safe(str(row['name']))} ({row['lines']} lines)" for row in facts.rows("log") if row.get("name") != "-"]
+    parts = [
+        f"{safe(str(row['name']))} ({_count(row['lines'], 'line')})"
+        for row in facts.rows("log")
+        if row.get("name") != "-"
+    ]
     parts += [
         safe(" ".join(f"snapshot {row['file']} {row['taken']} {row['host']}".split())) for row in facts.rows("snapshot")
     ]

@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from sgldoctor.errors import InputError
+from sgldoctor.errors import InputError, unreadable
 from sgldoctor.facts import Facts, Row
 from sgldoctor.typed import Any, NamedTuple
 from sgldoctor.vocabulary import FACTS
@@ -156,16 +156,15 @@ def _load(path: str) -> Any:
         else:
             with open(path, "rb") as stream:
                 raw = stream.read(LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
-    except ValueError as error:  # a null byte in the name
-        raise InputError(f"{path!r}: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise unreadable(path if isinstance(error, OSError) else repr(path), error) from error
     if len(raw) > LARGEST:
         raise InputError(f"{path}: larger than {LARGEST >> 20} MiB: not a snapshot")
     try:
         return json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        reason = "not text" if isinstance(error, UnicodeDecodeError) else reason
         raise InputError(f"{path}: not a snapshot: no valid JSON: {reason}") from error
 
 
@@ -217,7 +216,7 @@ def save(path: str, text: str, encoding: str = "ascii") -> None:
     """Write ``text`` to ``path`` whole or not at all; raises InputError where that cannot be done."""
     path = os.path.realpath(path)
     if os.path.isdir(path):
-        raise InputError(f"{path}: is a folder; name a file in it")
+        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
     try:
         if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device must not be replaced by a file
             with open(path, "w", encoding=encoding) as stream:
@@ -225,7 +224,7 @@ def save(path: str, text: str, encoding: str = "ascii") -> None:
             return
         _replace(path, text, encoding)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _replace(path: str, text: str, encoding: str) -> None:

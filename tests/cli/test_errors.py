@@ -110,3 +110,38 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         f"{sys.executable} -m sgldoctor rules list | head -n 1", shell=True, capture_output=True, cwd=ROOT, check=False
     )
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "--area", "librarys"], "near are libraries"),
+        (["check", "--area", "zzz"], "there are disaggregation, distributed"),
+        (["explain", "--ignore", "shm-to-small=x@2999-01-01", "-"], "near are shm-too-small"),
+        (["rules", "list", "--area", "zzz"], "there are"),
+        (["rules", "list", "--cause", "host-oom-kiled"], "near are host-oom-killed"),
+        (["check", "--snapshot", "/"], "/ is a folder, not a file"),
+        (["launch", "--file", "/nonexistent"], "cannot read /nonexistent: No such file"),
+    ],
+)
+def test_a_name_that_is_none_is_refused_with_those_that_are_near(arguments: list[str], words: str) -> None:
+    assert words in one_line(doctor(*arguments))
+
+
+@pytest.mark.parametrize(("name", "words"), [("empty", "is empty"), ("binary", "is not text"), ("nul", "is not text")])
+def test_what_is_no_log_is_not_called_healthy(name: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "crash.log"
+    path.write_bytes(LOGS[name])
+    done = doctor("explain", str(path))
+    assert done.returncode == 3
+    assert f"{path} {words}" in " ".join(done.stdout.decode().split())
+
+
+def test_an_empty_pipe_says_where_the_log_may_have_gone() -> None:
+    done = doctor("explain", stdin=b"")
+    assert done.returncode == 3
+    assert b"2>&1" in done.stdout
+
+
+def test_a_folder_without_rules_is_no_clean_one(tmp_path: Path) -> None:
+    assert "no rules are in it" in one_line(doctor("rules", "lint", str(tmp_path)))

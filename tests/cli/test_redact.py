@@ -183,7 +183,7 @@ def test_an_address_never_survives_and_is_always_the_same(address: str, around: 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
     assert "No such file" in one_line(doctor("redact", str(tmp_path / "none")))
-    assert "directory" in one_line(doctor("redact", str(tmp_path)))
+    assert "is a folder" in one_line(doctor("redact", str(tmp_path)))
     assert "unrecognized" in one_line(doctor("redact", "a", "b"))
 
 

@@ -139,7 +139,7 @@ def test_a_snapshot_holds_no_secret_and_on_request_no_name() -> None:
     ("arguments", "words"),
     [
         (["check", "--snapshot", "/nonexistent/a.json"], "/nonexistent/a.json"),
-        (["check", "--snapshot", "/"], "directory"),
+        (["check", "--snapshot", "/"], "is a folder"),
         (["check", "--snapshot", "README.md"], "not a snapshot"),
         (["check", "--against", "README.md", "--snapshot", "README.md"], "not a snapshot"),
         (["check", "--against", "pyproject.toml"], "not a snapshot"),
@@ -147,7 +147,7 @@ def test_a_snapshot_holds_no_secret_and_on_request_no_name() -> None:
         (["check", "--snapshot", "a", "--fix"], "--fix needs a machine"),
         (["check", "--snapshot", "a", "--model", "m"], "--model needs a machine"),
         (["check", "--snapshot", "-", "--against", "-"], "cannot both be standard input"),
-        (["snapshot", "-o", "/nonexistent/a.json"], "cannot be written"),
+        (["snapshot", "-o", "/nonexistent/a.json"], "cannot write"),
         (["snapshot", "-o", "/"], "is a folder"),
         (["snapshot", "--format", "json"], "unrecognized arguments"),
     ],
@@ -173,6 +173,6 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
         capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
-    assert b"cannot be written" in done.stderr
+    assert b"cannot write" in done.stderr
     assert path.read_text() == "old\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
