@@ -7,7 +7,7 @@ found in a log tells which function printed it, and which releases can have done
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -22,6 +22,9 @@ TELLING = 20
 
 BEGIN = 10
 """How many bytes of its longest literal lead to a message; no literal is shorter."""
+OPENS = b'["'
+"""What stands before that literal."""
+STRIDE = 4096
 
 
 class Message(NamedTuple):
@@ -57,30 +60,50 @@ class Message(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _lines() -> list[bytes]:
-    """The lines of the file; decoding and parsing them all would take ten times as long as reading them."""
-    return read_bytes("messages.jsonl").split(b"\n")
+def _data() -> bytes:
+    """The file; cutting it to lines, or parsing them, would take many times as long as reading it."""
+    return read_bytes("messages.jsonl")
+
+
+@lru_cache(maxsize=1)
+def _marks() -> tuple[list[bytes], list[int]]:
+    """How the line at every :data:`STRIDE` bytes begins, and where: lines are sorted, so these lead to any line."""
+    data = _data()
+    first = data.index(b"\n") + 1  # behind the head
+    begins = [first, *(data.rfind(b"\n", 0, at) + 1 for at in range(first + STRIDE, len(data), STRIDE))]
+    return [data[begin : begin + len(OPENS) + BEGIN] for begin in begins], begins
 
 
 @lru_cache(maxsize=1)
 def releases() -> tuple[str, ...]:
     """The releases that were read, oldest first."""
-    return tuple(json.loads(_lines()[0])["releases"])
+    return tuple(json.loads(_data()[: _marks()[1][0]])["releases"])
+
+
+def _beginning(begin: bytes) -> list[int]:
+    """Where lines begin with ``begin``, which is as long as the marks."""
+    data = _data()
+    keys, places = _marks()
+    last = bisect_right(keys, begin)
+    at = places[max(bisect_left(keys, begin) - 1, 0)] - 1
+    end = places[last] if last < len(places) else len(data)
+    found = []
+    while (at := data.find(b"\n" + begin, at, end)) >= 0:
+        at += 1
+        found.append(at)
+    return found
 
 
 def matching(text: str) -> list[Message]:
     """The messages that ``text`` may be, the one with the most literal characters first."""
     # A line begins with the longest literal of its text, and lines are sorted: each place of ``text`` leads to those
     # whose first bytes stand there.
-    lines = _lines()
+    data = _data()
     escaped = json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "replace")
     likely: set[int] = set()
-    for begin in {b'["' + escaped[at : at + BEGIN] for at in range(len(escaped) - BEGIN + 1)}:
-        index = bisect_left(lines, begin, 1)
-        while index < len(lines) and lines[index].startswith(begin):
-            likely.add(index)
-            index += 1
-    rows = [json.loads(lines[index]) for index in sorted(likely)]
+    for begin in {OPENS + escaped[at : at + BEGIN] for at in range(len(escaped) - BEGIN + 1)}:
+        likely.update(_beginning(begin))
+    rows = [json.loads(data[at : data.find(b"\n", at)]) for at in sorted(likely)]
     found = [_message(row) for row in rows if row[0] in text]
     fitting = [
         message

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts, Row
+from sgldoctor.lazy import compiled
 from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
@@ -207,9 +207,9 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
         if match.inner and not any(text in innermost(event) for text in match.inner):
             continue
         try:
-            # compiled at the first event that comes so far; re remembers what it compiled
-            found = search(re.compile(match.pattern), event.text) if match.pattern else None
-            if (match.pattern and not found) or (match.unless and search(re.compile(match.unless), event.text)):
+            # compiled at the first event that comes so far
+            found = search(compiled(match.pattern), event.text) if match.pattern else None
+            if (match.pattern and not found) or (match.unless and search(compiled(match.unless), event.text)):
                 continue
         except TimedOut:
             facts.put_unknown(f"rule {rule.slug}", f"its regular expression took too long at line {event.line}")

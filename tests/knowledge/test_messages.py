@@ -45,12 +45,16 @@ def test_texts_narrow_the_release() -> None:
 
 
 def test_the_lines_of_the_file_are_sorted_and_each_leads_to_its_message() -> None:
-    lines = messages._lines()
+    data = messages._data()
+    lines = data.split(b"\n")
     assert lines[1:-1] == sorted(lines[1:-1])
     assert lines[-1] == b""
     for line in lines[1:-1:97]:
         literal, kind, text, _, where = json.loads(line)
         assert len(literal.encode()) >= messages.BEGIN
+        begin = line[: len(messages.OPENS) + messages.BEGIN]
+        places = [data[at : data.index(b"\n", at)] for at in messages._beginning(begin)]
+        assert places == [other for other in lines if other.startswith(begin)]
         found = matching(f"a {literal} b" if text else f"Error: {literal}")
         if not text and len(literal) >= messages.TELLING:
             assert (kind, literal, where) in [(message.kind, message.text, message.where) for message in found]
