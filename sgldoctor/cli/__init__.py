@@ -20,7 +20,7 @@ COMMANDS = {
     "snapshot": "all that check sees, as a file to attach, to keep, and to check elsewhere or later",
     "fleet": "many nodes: what is wrong on each, and what differs between them",
     "redact": "a log or any text without its secrets",
-    "rules": "the rule base: list, show, lint, test",
+    "rules": "the rule base: list, show, lint, test, new, docs",
     "env": "the exports that an environment needs, and what fixes have set, for a shell to source",
     "undo": "take back the last fix",
     "mcp": "the same for agents: a server of the Model Context Protocol on standard input and output",
