@@ -39,7 +39,9 @@ def conflicts(facts: Facts) -> Facts:
         check = CHECKS.get(entry["name"])
         note = check(settings) if check else _simple(entry, settings)
         if note:
-            certain = judged.exact or judged.newer or all(flags.inside(entry["present"], o) for o in judged.others)
+            certain = not judged.older and (
+                judged.exact or judged.newer or all(flags.inside(entry["present"], o) for o in judged.others)
+            )
             rows.append(
                 {
                     "name": entry["name"],

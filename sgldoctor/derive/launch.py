@@ -12,6 +12,11 @@ from sgldoctor.launch import facts_of
 
 # What stays refused in a release newer than all that are known: later releases add flags and choices.
 _LASTING = ("missing", "novalue", "removed", "required", "type")
+_ALWAYS = (
+    "missing",
+    "novalue",
+    "required",
+)  # what argparse refuses in any release, also one older than all that are known
 # What a command that stands in a log is judged by: words round it may belong to the prose.
 _IN_LOGS = ("unknown", "removed", "newer", "choice", "ambiguous", "deprecated", "type", "novalue")
 _COMMANDS = 8
@@ -112,8 +117,8 @@ def _rows(faults: list[Fault], arguments: list[Argument], judged: Judges, *, ser
         row = _row(fault, judged)
         if judged.exact:
             row["certain"] = True
-        elif judged.newer:
-            row["certain"] = row["kind"] in _LASTING
+        elif judged.newer or judged.older:
+            row["certain"] = row["kind"] in (_LASTING if judged.newer else _ALWAYS)
         else:
             if elsewhere is None:
                 elsewhere = [read(arguments, flags.table(other), positional_model=serve) for other in judged.others]

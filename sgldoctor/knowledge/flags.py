@@ -62,6 +62,7 @@ class Judges(NamedTuple):
         others: further releases that may be meant: what one of them accepts is not certainly wrong.
         newer: whether the release asked for is newer than all that are known.
         note: in words, ``""`` if exact.
+        older: whether the release asked for is older than all that are known: nothing of its own is known then.
     """
 
     release: str
@@ -69,6 +70,7 @@ class Judges(NamedTuple):
     others: tuple[str, ...]
     newer: bool
     note: str
+    older: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -108,7 +110,10 @@ def judges(version: str | None) -> Judges:
     if not above:
         note = f"SGLang {version} is newer than what is known; judged by {known[-1]}"
         return Judges(known[-1], False, (), True, note)
-    chosen = below[-1] if below else above[0]
+    if not below:
+        note = f"SGLang {version} is older than what is known; judged by {known[0]}"
+        return Judges(known[0], False, (), False, note, older=True)
+    chosen = below[-1]
     return Judges(chosen, False, (above[0],), False, f"SGLang {version} is no known release; judged by {chosen}")
 
 

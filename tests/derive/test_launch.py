@@ -309,3 +309,14 @@ def test_any_arguments_give_an_answer(words: list[str], version: str) -> None:
         "launch.argument", [{"position": i, "text": word, "known": True} for i, word in enumerate(words)], "launch"
     )
     derive(facts)
+
+
+@pytest.mark.parametrize(
+    ("version", "kinds"),
+    [("0.2.13", {"required"}), (flags.releases()[0], {"unknown", "required"})],
+)
+def test_a_release_older_than_all_that_are_known_is_not_judged_by_another(version: str, kinds: set[str]) -> None:
+    facts = facts_of("python -m sglang.launch_server --disable-flashinfer")
+    facts.put("sglang", {"version": version}, "log")
+    rows = options(facts).rows("launch.invalid")
+    assert {row["kind"] for row in rows if row["certain"]} == kinds
