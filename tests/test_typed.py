@@ -58,6 +58,27 @@ def test_a_record_is_a_tuple_with_names_defaults_and_methods() -> None:
         ours.name = "b"  # type: ignore[misc]
 
 
+def test_a_record_takes_replaces_and_refuses_as_one_of_typing_does() -> None:
+    for made in (Ours, Theirs):
+        record: Any = made
+        assert record(size=1, name="b") == record("b", 1) == record._make(["b", 1, ()]) == ("b", 1, ())
+        assert record("b")._replace(tags=("x",)).tags == ("x",)
+        assert record.__match_args__ == ("name", "size", "tags")
+        assert (record.name.__get__(record("c")), record.__new__.__defaults__) == ("c", (3, ()))
+        for given, named in ((("a", 1, (), 4), {}), (("a",), {"nme": 1}), (("a",), {"name": "b"})):
+            with pytest.raises(TypeError):
+                record(*given, **named)
+        with pytest.raises(TypeError):
+            record._make(["a"])
+        with pytest.raises((TypeError, ValueError)):
+            record("a")._replace(nme=1)
+        with pytest.raises(AttributeError):
+            record("a").other = 1
+    base: Any = NamedTuple
+    with pytest.raises(TypeError, match="default"):
+        type(base)("Other", (base,), {"__annotations__": {"a": int, "b": int}, "a": 1})
+
+
 def test_a_class_without_annotations_at_hand_is_left_to_typing() -> None:
     base: Any = NamedTuple
     made: Any = type(base)("Other", (base,), {"__module__": __name__, "__qualname__": "Other"})
