@@ -7,15 +7,15 @@ class, but the function that makes a record of three fields is compiled once and
 
 from __future__ import annotations
 
-__all__ = ("TYPE_CHECKING", "Any", "AnyStr", "BinaryIO", "NamedTuple", "Protocol", "TextIO", "cast")
+__all__ = ("IO", "TYPE_CHECKING", "Any", "AnyStr", "BinaryIO", "NamedTuple", "Protocol", "TextIO", "cast")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AnyStr, BinaryIO, NamedTuple, Protocol, TextIO, cast
+    from typing import IO, Any, AnyStr, BinaryIO, NamedTuple, Protocol, TextIO, cast
 else:
     from _collections import _tuplegetter
 
-    Any = AnyStr = BinaryIO = TextIO = Protocol = object
+    IO = Any = AnyStr = BinaryIO = TextIO = Protocol = object
 
     def cast(_type, value):
         """``value``, of whatever type a checker was told."""

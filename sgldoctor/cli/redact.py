@@ -13,6 +13,7 @@ EPILOG = """examples:
   sgldoctor redact crash.log > crash.public.log
   docker logs -f sglang 2>&1 | sgldoctor redact
   zcat crash.log.gz | sgldoctor redact
+  sgldoctor redact crash.tar.gz > public.tar.gz     an archive: each plain file in it, without who packed it
   sgldoctor redact --pseudonyms crash.log > crash.public.log
 
 Only secrets are replaced, by <redacted>; lines, colours, encodings and everything else stay byte for byte.
@@ -21,7 +22,6 @@ With --pseudonyms, names of hosts and users and addresses are replaced as well: 
 so that they can still be compared. Set SGLDOCTOR_PSEUDONYM_KEY to a secret of your own: nobody can test a guess then.
 A host's bare name is known where it is this machine's own or stands in a URL, an option, host=..., or user@host.
 """
-_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 _BLOCK = 1 << 18
 
 
@@ -35,8 +35,11 @@ def main(arguments: list[str]) -> int:
     made.add_argument("file", metavar="FILE", nargs="?", default="-", help="default, and '-': standard input")
     made.add_argument("--pseudonyms", action="store_true", help="replace names of hosts and users, and addresses")
     args = made.parse_args(arguments)
+    from sgldoctor.report.archive import is_archive
     from sgldoctor.report.stream import redacted
 
+    if args.file != "-" and is_archive(args.file):
+        return _archive(args.file, _hiding() if args.pseudonyms else str)
     try:
         descriptor = sys.stdin.fileno() if args.file == "-" else os.open(args.file, os.O_RDONLY)
         for piece in redacted(_reader(descriptor, args.file), _hiding() if args.pseudonyms else str):
@@ -45,6 +48,28 @@ def main(arguments: list[str]) -> int:
         raise
     except (OSError, ValueError) as error:
         raise unreadable(args.file, error) from error
+    return 0
+
+
+def _archive(path: str, also: Callable[[str], str]) -> int:
+    """An archive, such as the bundle of a run, as another one."""
+    import tarfile
+    import zlib
+
+    from sgldoctor.errors import UsageError
+    from sgldoctor.report.archive import rewrite
+    from sgldoctor.report.text import clean
+
+    if sys.stdout.isatty():
+        raise UsageError(f"{path} is an archive, and so is what comes out: redirect it to a file")
+    try:
+        for left_out in rewrite(path, sys.stdout.buffer, also):
+            print(f"sgldoctor: left out {clean(left_out)}", file=sys.stderr)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise InputError(f"{path}: {error}") from error
     return 0
 
 
@@ -59,11 +84,15 @@ def _hiding() -> Callable[[str], str]:
 def _reader(descriptor: int, name: str) -> Callable[[], bytes]:
     begun = False
 
+    from sgldoctor.report.archive import PACKED
+
     def read() -> bytes:
         nonlocal begun
         piece = os.read(descriptor, _BLOCK)
         if not begun:
-            for magic, packing in _PACKED.items():
+            if piece[257:262] == b"ustar":
+                raise InputError(f"{name}: a tar archive; name its file instead of piping it")
+            for magic, packing in PACKED.items():
                 if piece.startswith(magic):  # its secrets would pass unseen
                     raise InputError(
                         f"{name}: {packing} data; unpack it first, such as: zcat {name} | sgldoctor redact"

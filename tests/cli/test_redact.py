@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +182,36 @@ def test_an_address_never_survives_and_is_always_the_same(address: str, around: 
     shown = hidden(around.format(address), names)
     assert address not in shown
     assert shown == around.format(pseudonym("address", address, names.key))
+
+
+def test_an_archive_becomes_an_archive_without_secrets(tmp_path: Path) -> None:
+    held = tmp_path / "bundle.tar.gz"
+    with tarfile.open(held, "w:gz") as archive:
+        for name, data in (
+            ("node/a.log", TEXT.encode()),
+            ("b.gz", gzip.compress(b"x")),
+            ("c.json", b'{"api_key": "q1w2e3"}'),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.uname = len(data), "alice"
+            archive.addfile(entry, io.BytesIO(data))
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    done = doctor("redact", str(held))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.decode().splitlines() == [
+        "sgldoctor: left out b.gz: gzip data", "sgldoctor: left out link: no plain file"
+    ]  # fmt: skip
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        files = {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
+        assert {entry.uname for entry in archive} == {""}
+    assert files == {"node/a.log": redact(TEXT).encode(), "c.json": b'{"api_key": "<redacted>"}'}
+    held.write_bytes(held.read_bytes()[:200])
+    assert str(held) in one_line(doctor("redact", str(held)))
+    with tarfile.open(tmp_path / "plain.tar", "w") as archive:
+        archive.add(__file__, "x.py")
+    assert "name its file" in one_line(doctor("redact", stdin=(tmp_path / "plain.tar").read_bytes()))
 
 
 def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path) -> None:
