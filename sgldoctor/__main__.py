@@ -26,11 +26,11 @@ def _main(argv: Sequence[str]) -> int:
 
         print(f"sgldoctor {__version__}")
         return 0
-    from sgldoctor.cli import run
+    from sgldoctor.cli import dispatch
     from sgldoctor.errors import DoctorError
 
     try:
-        return run(arguments)
+        return dispatch(arguments)
     except DoctorError as error:
         print(f"sgldoctor: {error}", file=sys.stderr)
         return 2

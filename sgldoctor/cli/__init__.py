@@ -49,7 +49,7 @@ examples:
 """
 
 
-def run(arguments: Sequence[str]) -> int:
+def dispatch(arguments: Sequence[str]) -> int:
     """Run one command; raises DoctorError for what the user can mend."""
     if arguments and arguments[0] == "--explain-json-schema":
         from sgldoctor.report.schema import text

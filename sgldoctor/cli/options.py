@@ -198,9 +198,9 @@ def _placed(bare: list[str], places: list[tuple[str, dict[str, Any]]], values: d
     """Give the words that are no options to the positional arguments; False where they do not fit."""
     for name, keys in places:
         count = keys.get("nargs")
-        if count == "*":
+        if count == "*" or (count == "+" and bare):
             values[name], bare = bare, []
-        elif bare:
+        elif bare and count in (None, "?"):
             if not _read(bare[0], keys, values, name):
                 return False
             bare = bare[1:]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EPILOG = """examples:
   sgldoctor plan
   sgldoctor plan --sglang 0.5.8 --python 3.12 --with deepep,nixl --compute-capability 9.0
-  sgldoctor plan --cuda 12 --with vllm --format shell > install.sh
+  sgldoctor plan --sglang 0.5.8 --with vllm --format shell > install.sh
   sgldoctor plan --sglang 0.5.8 --format constraints > constraints.txt
   sgldoctor plan --sglang 0.5.13 --resolve         prove with uv, without installing, that it resolves
 
