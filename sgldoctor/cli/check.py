@@ -57,7 +57,8 @@ def main(arguments: list[str]) -> int:
         _check_snapshot_options(args)
         return common.emit(_compared(recheck.check(args.snapshot, asked, options), args, options), args)
     target = common.target(args)
-    report = _compared(pipeline.check(target, asked, options), args, options)
+    with common.Waiting("running things" if args.deep else "examining this machine", args):
+        report = _compared(pipeline.check(target, asked, options), args, options)
     if args.fix:
         return fix.repair(report, target, args, lambda now: pipeline.check(now, asked, options))
     status = common.emit(report, args)

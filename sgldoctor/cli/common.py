@@ -148,6 +148,39 @@ def agreed(args: Namespace) -> bool:
         return False
 
 
+class Waiting:
+    """Around work that may take over a second: after that, a line on a terminal says what is waited for, and how long.
+
+    A timer of the system, not a thread: the work may fork. Nothing is written where standard error is no terminal.
+    """
+
+    def __init__(self, what: str, args: Namespace) -> None:
+        self._what = what
+        self._live = sys.stderr.isatty() and not getattr(args, "quiet", False) and os.name == "posix"
+        self._spent = 0
+
+    def __enter__(self) -> None:
+        if self._live:
+            import signal
+
+            signal.signal(signal.SIGALRM, self._tell)
+            signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            import signal
+
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            if self._spent:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+
+    def _tell(self, *_: object) -> None:
+        self._spent += 1
+        os.write(2, f"\r\x1b[K{self._what} ... {self._spent} s".encode("ascii", "backslashreplace"))
+
+
 def emit(report: Report, args: Namespace) -> int:
     """Write the report in the chosen format to standard output or ``--output``; returns the exit status."""
     output = getattr(args, "output", "-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 from sgldoctor.cli import common
 from sgldoctor.typed import TYPE_CHECKING
@@ -54,7 +55,10 @@ def main(arguments: list[str]) -> int:
         }
         common.write(json.dumps(answer, indent=1, sort_keys=True) + "\n")
         return 0
-    common.write(_text(wanted, notes, held, args.shell or _shell(os.environ.get("SHELL", ""))))
+    text = _text(wanted, notes, held, args.shell or _shell(os.environ.get("SHELL", "")))
+    common.write(text)
+    if not text and sys.stdout.isatty():
+        print("sgldoctor: this environment needs no exports, and no repair has set any", file=sys.stderr)
     return 0
 
 

@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
     named = bool(args.python or args.venv or args.root)
     here = common.target(args) if args.here or args.fix or named else None
     options = common.options(args)
-    report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here, sglang=release)
+    with common.Waiting("reading the log", args):
+        report = pipeline.explain(files, options, stdin=sys.stdin.buffer, here=here, sglang=release)
     if args.fix and here is not None:
         return fix.repair(report, here, args, lambda now: pipeline.check(now, pipeline.Asked(), options))
     return common.emit(report, args)

@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
     args = made.parse_args(arguments)
     from sgldoctor import snapshot
 
-    data = taken(common.target(args), args.launch, args.model, pseudonyms=args.pseudonyms)
+    with common.Waiting("examining this machine", args):
+        data = taken(common.target(args), args.launch, args.model, pseudonyms=args.pseudonyms)
     text = snapshot.to_text(data, compact=args.compact)
     if args.output == "-":
         sys.stdout.write(text)

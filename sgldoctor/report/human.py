@@ -266,7 +266,8 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
         if failure.ruled_out:
             lines += paragraph("ruled out", safe(failure.ruled_out), width)
     symptoms = [finding for finding in report.findings if finding.role == "symptom"]
-    told = [finding for finding in symptoms if finding.explained_by]
+    own = {(entry.file, entry.line) for finding in report.causes for entry in finding.evidence if entry.line}
+    told = [finding for finding in symptoms if finding.explained_by and not _same_lines(finding, own)]
     for finding in symptoms:
         if not finding.explained_by or verbosity > 0:
             lines += paragraph("symptom", f"{safe(finding.title)} {_lines(finding)}", width)
@@ -289,6 +290,11 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
         for unknown in report.facts.unknown:
             lines += paragraph("unknown", safe(f"{unknown.what}: {unknown.because}"), width)
     return [[], *lines] if lines else []
+
+
+def _same_lines(finding: Finding, own: set[tuple[str, int]]) -> bool:
+    """Whether a symptom only says once more what a cause says of the same lines: nothing that a reader may look for."""
+    return bool(finding.evidence) and all((entry.file, entry.line) in own for entry in finding.evidence)
 
 
 def _lines(finding: Finding) -> str:
