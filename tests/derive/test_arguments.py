@@ -133,7 +133,8 @@ def test_every_flag_of_every_release_parses(release: str) -> None:
         value = {"int": "1", "List[int]": "1", "float": "1", "List[float]": "1", "human_readable_int": "1k"}.get(
             flag.type
         )
-        value = flag.choices[0] if flag.choices else value or ("{}" if flag.type == "json.loads" else "x")
+        objects = {"json.loads": "{}", "json_list_type": "[]", "parse_cuda_graph_config_arg": "{}"}
+        value = flag.choices[0] if flag.choices else value or objects.get(flag.type, "x")
         line = ["--model-path", "m", name] + ([] if flag.nargs == "0" else [value])
         reading = ours(line, release)
         assert not refused(reading), (name, reading.faults)

@@ -101,7 +101,8 @@ def test_what_the_model_does_not_state_limits_nothing() -> None:
 
 @given(st.dictionaries(st.sampled_from(list(model(DEEPSEEK_R1))), st.integers(1, 1 << 20)), st.integers(-2, 100))
 def test_any_sizes_give_an_answer(row: dict[str, Any], tp: int) -> None:
-    row.pop("block", None)
+    for lists in ("block", "vision_heads"):
+        row.pop(lists, None)
     assert isinstance(limits(row, Layout(tp)), list)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,11 +153,15 @@ def test_launch_line_keeps_everything_else(line: str, action: Action, result: st
     assert rewritten(line, [action]) == result
 
 
-def test_script_quotes_what_it_runs() -> None:
+def test_script_quotes_what_it_runs(tmp_path: Path) -> None:
     from sgldoctor.fix.actions import Place
 
-    plan = planned({"a": safe(SetEnv("A", "x y; reboot"))})
-    assert "export A='x y; reboot'\n" in script(plan, None, Place())
+    plan = planned({"a": safe(SetEnv("A", "x y; touch there"))})
+    show = 'printf %s "$A"'
+    text = script(plan, None, Place()) + f"\n. ./sgldoctor-env.sh\n{show}\n"
+    said = subprocess.run(["sh", "-c", text], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == "x y; touch there"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sgldoctor-env.sh"]
 
 
 def test_title_from_a_log_stays_a_comment_of_the_script() -> None:
@@ -164,7 +170,10 @@ def test_title_from_a_log_stays_a_comment_of_the_script() -> None:
     hostile = "x\nreboot\r\x1b[2Jreboot\u2028reboot"
     plan = planned({"a": [Fix(hostile, "safe", (SetEnv("A", "1"),))], "b": [Fix(hostile, "manual", ())]})
     lines = script(plan, None, Place()).splitlines()
-    assert [line for line in lines if not line.startswith("#")] == ["set -eu", "export A=1"]
+    run = [line for line in lines if not line.startswith("#")]
+    assert run[0] == "set -eu"
+    assert len(run) == 2
+    assert run[1].startswith("printf ")
     assert not any("\x1b" in line or "\r" in line for line in (*lines, *table(plan)))
 
 
