@@ -27,8 +27,10 @@ def derive(facts: Facts) -> Facts:
     if facts.known("environment") or facts.known("environment.warned"):
         found.put("environment.renamed", _renamed(facts, values), "derived")
     if facts.known("environment"):
-        found.put("environment.invalid", settings.invalid(facts, values, _at(facts)), "derived")
-        found.put("environment.range", settings.beyond(values, _at(facts), _release(facts)), "derived")
+        # what is known of every variable is read only where one of SGLang's is set
+        at = _at(facts) if any(name.startswith("SGLANG_") for name in values) else None
+        found.put("environment.invalid", settings.invalid(facts, values, at), "derived")
+        found.put("environment.range", settings.beyond(values, at, _release(facts)), "derived")
         found.put("environment.proxy", settings.proxies(values), "derived")
         if facts.known("interfaces"):
             found.put("environment.interface", settings.interfaces(facts, values), "derived")

@@ -11,7 +11,7 @@ import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sgldoctor.errors import RuleError
-from sgldoctor.rules.schema import Rule, build
+from sgldoctor.rules.schema import Rule, build, plain, restored
 from sgldoctor.typed import Any
 
 MARSHAL = 2
@@ -20,7 +20,7 @@ MARSHAL = 2
 Parsed = tuple[str, str, str, dict[str, Any]]
 """A rule as plain data: slug, area, path, parsed file."""
 Stored = tuple[str, str, str, bytes]
-"""The same with the parsed file as bytes."""
+"""A rule as it is kept: slug, area, path, all of it as bytes."""
 Index = dict[str, tuple[int, ...]]
 """From a text or the name of a fact to the numbers of the rules that ask for it."""
 Grams = dict[str, tuple[str, ...]]
@@ -100,8 +100,7 @@ class RuleBase(Sequence[Rule]):
             return [self[place] for place in range(*number.indices(len(self)))]
         rule = self._rules[number]
         if not isinstance(rule, Rule):
-            slug, area, path, body = rule
-            rule = self._rules[number] = build(marshal.loads(body), slug, area, path)  # noqa: S302 - our own bytes
+            rule = self._rules[number] = restored(marshal.loads(rule[3]))  # noqa: S302 - our own bytes
         return rule
 
     def __iter__(self) -> Iterator[Rule]:
@@ -113,9 +112,10 @@ def compiled(parsed: Iterable[Parsed]) -> Compiled:
     rules: list[Rule] = []
     stored: list[Stored] = []
     for slug, area, path, data in parsed:
-        rules.append(build(data, slug, area, path))
+        rule = build(data, slug, area, path)
+        rules.append(rule)
         try:
-            stored.append((slug, area, path, marshal.dumps(data, MARSHAL)))
+            stored.append((slug, area, path, marshal.dumps(plain(rule), MARSHAL)))
         except ValueError:
             raise RuleError(f"{path}: a rule holds texts, numbers and tables; dates are written in quotes") from None
     anchors, facts, words = _index(rules)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from sgldoctor.errors import RuleError
 from sgldoctor.events import KINDS, Event
 from sgldoctor.facts import Row
@@ -187,6 +189,32 @@ def build(data: dict[str, Any], slug: str, area: str, path: str) -> Rule:
     if not rule.logs and not rule.facts:
         raise RuleError(f"{path}: a rule needs at least one [[log]] or [[fact]]")
     return rule
+
+
+def plain(rule: Rule) -> tuple[Any, ...]:
+    """A checked rule in values that every Python reads, for :func:`restored`."""
+    values: tuple[Any, ...] = rule
+    return tuple(
+        tuple(map(tuple, value)) if name in _RECORDS else value
+        for name, value in zip(Rule._fields, values, strict=True)
+    )
+
+
+def restored(values: Sequence[Any]) -> Rule:
+    """The rule that :func:`plain` was given; it was checked when it was built."""
+    return Rule._make(
+        tuple(map(_RECORDS[name], value)) if name in _RECORDS else value
+        for name, value in zip(Rule._fields, values, strict=True)
+    )
+
+
+_RECORDS: dict[str, Callable[[Any], Any]] = {
+    "needs": FactMatch._make,
+    "logs": LogMatch._make,
+    "facts": FactMatch._make,
+    "fixes": FixRecipe._make,
+}
+"""The fields of a rule that hold records."""
 
 
 class _Checker:

@@ -10,8 +10,8 @@ import pytest
 from sgldoctor.errors import InputError, RuleError
 from sgldoctor.facts import Facts
 from sgldoctor.rules.base import RuleBase, minimal, searched
-from sgldoctor.rules.load import compile_folder, folder_rules, load
-from sgldoctor.rules.schema import Rule
+from sgldoctor.rules.load import checkout_folder, compile_folder, folder_rules, load, parse_folder
+from sgldoctor.rules.schema import Rule, build
 from sgldoctor.rules.select import select
 from tests.rules.make import exceptions
 
@@ -119,3 +119,14 @@ def test_a_slug_exists_once(folder: Path) -> None:
     (folder / "other" / "third-party.toml").write_text(RULE.format(anchor="copy"))
     with pytest.raises(RuleError, match="exists already"):
         load([str(folder)])
+
+
+def test_a_rule_that_was_kept_is_the_rule_that_was_read() -> None:
+    folder = checkout_folder()
+    if folder is None:
+        pytest.skip("an installed copy has no folder of rules")
+    held = load()
+    for number, (slug, area, path, data) in enumerate(parse_folder(folder)):
+        assert held[number] == build(data, slug, area, path)
+        assert type(held[number].logs) is tuple
+        assert all(type(match).__name__ == "LogMatch" for match in held[number].logs)
