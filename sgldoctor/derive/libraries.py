@@ -115,4 +115,5 @@ def _provider(library: str, row: Row, known: Table) -> str:
 def _corrupt(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
     owner = str(row["owner"])
     pin = damage.cure(owner, str(have[owner]["version"]), known, facts) if owner in have else ""
-    return {**row, "pin": pin}
+    # Two wheels, or two folders of one, may hold libraries of the same name: the evidence says which file it is.
+    return {**row, "pin": pin, "text": f"{row['file']}: {row['problem']}"}

@@ -102,7 +102,8 @@ class Unresolved(Refused):
     """A placeholder has no value."""
 
     def __init__(self, missing: list[str], shown: str) -> None:
-        super().__init__(f"not known: {', '.join(word.removeprefix('pin:') for word in missing)}", shown)
+        names = ", ".join(word.removeprefix("pin:").replace("_", " ") for word in missing)
+        super().__init__(f"not known here: {names}", shown)
         self.missing = missing
 
 

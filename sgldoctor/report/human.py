@@ -88,7 +88,7 @@ def paint_lines(lines: Iterable[Line], stream: TextIO, width: int) -> None:
 
 def _verdict(report: Report) -> Line:
     errors = sum(finding.severity == "error" for finding in report.causes)
-    warnings = len(report.causes) - errors
+    warnings = sum(finding.severity == "warning" for finding in report.causes)
     lines = len(report.facts.rows("launch"))
     launch = "in the launch line" if lines == 1 else f"in {lines} launch lines"
     where = {"explain": "in this log", "check": "here", "launch": launch, "fleet": "on these nodes"}.get(
