@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import InputError, UsageError, known
+from sgldoctor.report.text import counted
 from sgldoctor.rules.load import checkout_folder, load
 from sgldoctor.rules.page import describe
 from sgldoctor.rules.schema import Rule
@@ -78,7 +79,7 @@ def _list(args: Namespace, rules: Sequence[Rule]) -> int:
         for rule in sorted(chosen, key=lambda rule: rule.slug):
             if rule.area == area:
                 print(f"  {rule.slug:<40} {rule.severity:<8} {rule.title}")
-    print(f"{len(chosen)} rule{'s' if len(chosen) != 1 else ''}")
+    print(counted(len(chosen), "rule"))
     return 0
 
 
@@ -149,5 +150,5 @@ def _lint(args: Namespace) -> int:
         problems += lint_folder(folder, fixtures, others)
     for problem in problems:
         print(problem)
-    print(f"{len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "no problems")
+    print(counted(len(problems), "problem") if problems else "no problems")
     return 1 if problems else 0

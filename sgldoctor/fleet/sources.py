@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 
-from sgldoctor.errors import InputError
+from sgldoctor.errors import InputError, unreadable
 from sgldoctor.report.text import clean, shorten
 from sgldoctor.typed import Any, BinaryIO, NamedTuple
 
@@ -96,7 +96,7 @@ def _file(path: str) -> Iterator[Item]:
             else:
                 yield from _whole(stream.read(LARGEST + 1), path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        raise unreadable(path, error) from error
 
 
 def _whole(raw: bytes, path: str) -> Iterator[Item]:

@@ -14,6 +14,7 @@ from sgldoctor.report import context, human, telling, topology
 from sgldoctor.report.as_json import to_object
 from sgldoctor.report.model import Report
 from sgldoctor.report.telling import Entry
+from sgldoctor.report.text import counted
 
 NODES_LISTED = 2000
 """Rows of the table of nodes; the grid shows every node."""
@@ -118,7 +119,7 @@ def _finding(data: Entry, finding: Entry, around: Mapping[tuple[str, int], conte
     symptoms = telling.explained(data, finding) if finding["role"] == "cause" else []
     if symptoms:
         inner = _findings(data, symptoms, around)
-        label = f"{telling.counted(len(symptoms), 'symptom')} that it explains"
+        label = f"{counted(len(symptoms), 'symptom')} that it explains"
         parts.append(f"<details><summary>{label}</summary>{inner}</details>")
     parts.append("</article>\n")
     return "".join(parts)
@@ -198,7 +199,7 @@ def _nodes(data: Entry) -> str:
         f"<th scope='col'>why</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
     return (
-        f"<p>{telling.counted(len(nodes), 'node')}: {told}.</p>"
+        f"<p>{counted(len(nodes), 'node')}: {told}.</p>"
         '<div class="find" id="node-find" hidden><label for="node-search">Find a node or a cause</label>'
         '<input type="search" id="node-search" autocomplete="off"><output id="node-count" role="status"></output></div>'
         f'<ul class="grid" aria-label="One cell for each node">{"".join(cells)}</ul>'
@@ -215,7 +216,7 @@ def _facts(data: Entry) -> str:
             "<tr>" + "".join(f"<td>{escape(telling.shown(row.get(column)))}</td>" for column in columns) + "</tr>"
             for row in rows
         )
-        of = f"{telling.counted(len(rows), 'row')}, {source}"
+        of = f"{counted(len(rows), 'row')}, {source}"
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if rows else "<p>none</p>"
         parts.append(
             f'<details data-name="{escape(name)}">'
@@ -235,7 +236,7 @@ def _gaps(data: Entry) -> str:
     unknown = [f"<li>{escape(entry['what'])}: {escape(entry['because'])}</li>" for entry in data["unknown"]]
     ignored = [
         f"<li><code>{escape(entry['rule'])}</code> is ignored until {escape(entry['until'])}"
-        f" ({telling.counted(entry['times'], 'finding')}): {escape(entry['reason'])}</li>"
+        f" ({counted(entry['times'], 'finding')}): {escape(entry['reason'])}</li>"
         for entry in data["ignored"]
     ]
     return f"<ul>{''.join(unknown + ignored)}</ul>" if unknown or ignored else ""

@@ -13,6 +13,7 @@ from sgldoctor.report import human, telling
 from sgldoctor.report.as_json import to_object
 from sgldoctor.report.model import Report
 from sgldoctor.report.telling import Entry
+from sgldoctor.report.text import counted
 
 LONGEST = 60_000
 """Characters; GitHub refuses a text of more than 65,536."""
@@ -37,10 +38,10 @@ def render(report: Report) -> str:
     parts += [_folded(f"Symptom: {finding['title']}", _finding(finding)) for finding in telling.alone(data)]
     notices = telling.of_role(data, "notice")
     if notices:
-        parts.append(_folded(telling.counted(len(notices), "notice"), "\n".join(_finding(entry) for entry in notices)))
+        parts.append(_folded(counted(len(notices), "notice"), "\n".join(_finding(entry) for entry in notices)))
     if data["ignored"]:
         listed = [f"- `{entry['rule']}` until {entry['until']}: {inline(entry['reason'])}" for entry in data["ignored"]]
-        parts.append(_folded(telling.counted(len(listed), "rule") + " ignored on purpose", "\n".join(listed) + "\n"))
+        parts.append(_folded(counted(len(listed), "rule") + " ignored on purpose", "\n".join(listed) + "\n"))
     if data["unknown"]:
         listed = [f"- {inline(entry['what'])}: {inline(entry['because'])}" for entry in data["unknown"]]
         parts.append(_folded("Not examined", "\n".join(listed) + "\n"))
@@ -77,7 +78,7 @@ def _cause(data: Entry, finding: Entry, number: int) -> str:
     lines = [f"#### {word}: {inline(finding['title'])}\n", _finding(finding, heading=False)]
     symptoms = telling.explained(data, finding)
     if symptoms:
-        title = f"{telling.counted(len(symptoms), 'symptom')} of it"
+        title = f"{counted(len(symptoms), 'symptom')} of it"
         lines.append(_folded(title, "\n".join(_finding(symptom) for symptom in symptoms)))
     return "\n".join(lines)
 

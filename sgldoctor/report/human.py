@@ -12,7 +12,7 @@ from sgldoctor.facts import Row
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.report.model import HEALTHY, PROBLEMS, Report, key
 from sgldoctor.report.redact import redact
-from sgldoctor.report.text import clean, shorten, wrap
+from sgldoctor.report.text import clean, counted, shorten, wrap
 from sgldoctor.rules.schema import Evidence, Finding
 from sgldoctor.typed import TextIO
 
@@ -100,7 +100,7 @@ def _verdict(report: Report) -> Line:
         tail = f", and {more} more problem{'s' if more > 1 else ''}" if more > 0 else ""
         return [("bad", "PROBLEM  "), ("title", safe(first.title)), ("dim", tail)]
     if report.status == HEALTHY:
-        tail = f" ({_count(warnings, 'warning')})" if warnings else ""
+        tail = f" ({counted(warnings, 'warning')})" if warnings else ""
         return [("good", "HEALTHY  "), ("title", f"no problem found {where}".rstrip()), ("dim", tail)]
     if report.failures:
         failure = report.failures[0]
@@ -124,7 +124,7 @@ def examined(report: Report) -> str:
     """What the verdict is about, in one line: logs, the environment and why this one, the versions that matter."""
     facts = report.facts
     parts = [
-        f"{safe(str(row['name']))} ({_count(row['lines'], 'line')})"
+        f"{safe(str(row['name']))} ({counted(row['lines'], 'line')})"
         for row in facts.rows("log")
         if row.get("name") != "-"
     ]
@@ -132,9 +132,9 @@ def examined(report: Report) -> str:
         safe(" ".join(f"snapshot {row['file']} {row['taken']} {row['host']}".split())) for row in facts.rows("snapshot")
     ]
     for row in facts.rows("fleet"):
-        alike = f", {_count(row['groups'], 'kind')} of them" if row["nodes"] > 1 else ""
+        alike = f", {counted(row['groups'], 'kind')} of them" if row["nodes"] > 1 else ""
         parts.append(
-            f"{_count(row['nodes'], 'node')}{alike}" + (f", {row['unread']} not read" if row["unread"] else "")
+            f"{counted(row['nodes'], 'node')}{alike}" + (f", {row['unread']} not read" if row["unread"] else "")
         )
     if facts.value("python", "executable"):
         chosen = facts.value("python", "chosen")
@@ -163,7 +163,7 @@ def _given_gpus(rows: Sequence[Row]) -> str:
     """GPUs that nobody has seen: how many, if that was said, and of which kind."""
     kind = [f"compute capability {rows[0]['capability']}"] if rows[0].get("capability") else []
     kind += [f"{rows[0]['memory_total_mib'] / 1024:g} GiB"] if rows[0].get("memory_total_mib") else []
-    count = "GPUs" if rows[0].get("index") == "any" else _count(len(rows), "GPU")
+    count = "GPUs" if rows[0].get("index") == "any" else counted(len(rows), "GPU")
     return f"{count} ({', '.join(kind)})" if kind else count
 
 
@@ -283,7 +283,7 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
     for entry in report.ignored:
         lines += paragraph(
             "ignored",
-            f"{entry.rule} ({_count(entry.times, 'finding')}) until {entry.until}: {safe(entry.reason)}",
+            f"{entry.rule} ({counted(entry.times, 'finding')}) until {entry.until}: {safe(entry.reason)}",
             width,
         )
     if verbosity >= 0:
@@ -303,10 +303,6 @@ def _lines(finding: Finding) -> str:
         return ""
     more = f" and {finding.times - len(numbers)} more" if finding.times > len(numbers) else ""
     return f"(line {', '.join(numbers)}{more})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def safe(text: str) -> str:

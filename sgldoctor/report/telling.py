@@ -90,8 +90,3 @@ def tables(data: Entry) -> list[tuple[str, str, list[Entry]]]:
 def rows(data: Entry, name: str) -> list[Entry]:
     """The rows of one fact; none where it is unknown."""
     return next((found for fact, _, found in tables(data) if fact == name), [])
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 symptom``, ``2 symptoms``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -47,3 +47,8 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     while lines and not lines[-1]:
         lines.pop()
     return lines
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 symptom``, ``2 symptoms``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -10,6 +10,7 @@ from html import escape
 
 from sgldoctor.report import telling
 from sgldoctor.report.telling import Entry
+from sgldoctor.report.text import counted
 from sgldoctor.typed import Any
 
 _BOX, _GAP, _HEIGHT = 118, 14, 52
@@ -168,8 +169,8 @@ def _said(gpus: list[Entry], nics: list[tuple[str, str, bool, Any]], links: list
         parts.append(f"{able} of {len(links)} pairs can read each other's memory")
     if nics:
         up = sum(up for _, _, up, _ in nics)
-        parts.append(f"{telling.counted(len(nics), 'network device')}, {up} up")
+        parts.append(f"{counted(len(nics), 'network device')}, {up} up")
     nodes = {row["numa"] for row in gpus if isinstance(row.get("numa"), int)}
     if nodes:
-        parts.append(f"GPUs on {telling.counted(len(nodes), 'NUMA node')}")
+        parts.append(f"GPUs on {counted(len(nodes), 'NUMA node')}")
     return "; ".join(parts)

@@ -66,4 +66,4 @@ def save(path: str, data: bytes) -> None:
             os.unlink(beside)
             raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -25,7 +25,7 @@ FILES = {
 """What the examples name, in the folder where those run that need nothing else."""
 HERE = re.compile(
     r"^(?:source <\()?sgldoctor (?:explain (?!--here)[^|]*\.log|launch --sglang \S+ (?!.*--fix)"
-    r"|rules (?:list|show|docs)|redact crash|fleet explain"
+    r"|rules (?:list|show|docs)|redact crash\.log|fleet explain"
     r"|plan --(?:sglang|cuda)(?!.*--resolve)|upgrade --from|tp --config|completion|env --held|undo --list)"
 )
 """Examples that need no SGLang, GPU, server or network and change nothing."""
