@@ -8,14 +8,13 @@ makes a pattern of them; whatever is wrong with the cache, the pattern is compil
 
 from __future__ import annotations
 
-import marshal
-import os
 import re
 import sys
 
-from sgldoctor.cache import cache_folder
+from sgldoctor import cache
 from sgldoctor.typed import Any, AnyStr, cast
 
+NAME = f"patterns-{sys.implementation.cache_tag}.marshal"
 KEPT = 2_000
 """Patterns that are kept at most."""
 
@@ -31,14 +30,7 @@ class _Kept:
     def read(self) -> dict[tuple[str | bytes, int], list[Any]]:
         """What earlier runs kept; nothing where that cannot be read."""
         if self.forms is None:
-            self.forms = {}
-            try:
-                with open(_file(), "rb") as stream:
-                    version, forms = marshal.loads(stream.read())  # noqa: S302 - our own cache folder, mode 0700
-                if version == sys.version and isinstance(forms, dict):
-                    self.forms = forms
-            except (OSError, EOFError, ValueError, TypeError):
-                pass
+            self.forms = cache.held(NAME, ()) or {}
         return self.forms
 
     def pattern(self, source: str | bytes, flags: int) -> re.Pattern[Any]:
@@ -96,22 +88,7 @@ def keep() -> None:
     if not _kept.new:
         return
     _kept.new = False
-    name = _file()
-    temporary = f"{name}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(name), mode=0o700, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            stream.write(marshal.dumps((sys.version, _kept.forms)))
-        os.replace(temporary, name)
-    except OSError:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
-
-
-def _file() -> str:
-    return os.path.join(cache_folder(), f"patterns-{sys.implementation.cache_tag}.marshal")
+    cache.keep(NAME, (), _kept.forms)
 
 
 def _form(source: str | bytes, flags: int) -> list[Any]:

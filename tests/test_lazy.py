@@ -60,7 +60,7 @@ def test_a_damaged_cache_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.Mo
     if damage == "numbers":
         forms["(a+)b", 0] = [form[0], b"\xff" * 40, *form[2:]]
     elif damage == "version":
-        version, forms["(a+)b", 0] = "another", ["nonsense"]
+        version, forms["(a+)b", 0] = ("another",), ["nonsense"]
     elif damage == "shape":
         forms["(a+)b", 0] = 5
     path.write_bytes({"empty": b"", "cut": path.read_bytes()[:-20]}.get(damage, marshal.dumps((version, forms))))

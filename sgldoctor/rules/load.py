@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from sgldoctor.cache import cache_folder
+from sgldoctor import cache
 from sgldoctor.errors import InputError, RuleError
 from sgldoctor.rules import base
 from sgldoctor.rules.base import Compiled, Parsed, RuleBase
@@ -66,31 +66,15 @@ def compile_folder(folder: str) -> Compiled:
 
 def folder_rules(folder: str) -> Compiled:
     """As :func:`compile_folder`, through the cache; an unusable cache is no error, only slower."""
-    import marshal
-
     files = _files(folder)
-    key = (CACHE_FORMAT, sys.version, os.path.abspath(folder), tuple(_stamp(path) for path in files))
-    cache = _cache_file(os.path.abspath(folder))
-    try:
-        with open(cache, "rb") as stream:
-            held = marshal.loads(stream.read())  # noqa: S302 - our own cache folder, mode 0700
-        if held[0] == key:
-            return held[1]  # type: ignore[no-any-return]
-    except (OSError, EOFError, ValueError, TypeError, IndexError, KeyError):
-        pass
-    compiled = base.compiled(_parse(folder, path) for path in files)
-    temporary = f"{cache}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(cache), mode=0o700, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            stream.write(marshal.dumps((key, compiled)))
-        os.replace(temporary, cache)
-    except OSError:  # a read-only home
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
-    return compiled
+    path = os.path.abspath(folder)
+    name = f"rules-{cache.of_path(path)}.marshal"
+    key = (CACHE_FORMAT, path, tuple(_stamp(file) for file in files))
+    held = cache.held(name, key)
+    if held is None:
+        held = base.compiled(_parse(folder, file) for file in files)
+        cache.keep(name, key, held)
+    return held  # type: ignore[no-any-return]
 
 
 def _files(folder: str) -> list[str]:
@@ -104,12 +88,6 @@ def _files(folder: str) -> list[str]:
 def _stamp(path: str) -> tuple[str, int, int]:
     status = os.stat(path)
     return path, status.st_size, status.st_mtime_ns
-
-
-def _cache_file(folder: str) -> str:
-    from zlib import crc32
-
-    return os.path.join(cache_folder(), f"rules-{crc32(folder.encode('utf-8', 'surrogateescape')):08x}.marshal")
 
 
 def _parse(folder: str, path: str) -> Parsed:
