@@ -393,3 +393,8 @@ def test_a_healthy_line_loads_nothing_heavy_and_starts_fast(tmp_path: Path) -> N
     assert done.stdout.splitlines()[-1].split() == ["loaded"]
     # CPU seconds, the best of three: the wall clock of a busy machine says nothing.
     assert min(seconds(code) for _ in range(3)) - min(seconds("pass") for _ in range(3)) < 0.25
+
+
+def test_a_value_that_argparse_refuses_is_told_once(launch: Any) -> None:
+    report = launch("--sglang", "0.5.8", *EIGHT, "--", *SERVER, "--disaggregation-mode", "prefil")
+    assert [one["rule"] for one in report["findings"]] == ["launch-flag-value"]

@@ -263,3 +263,17 @@ def test_words_of_the_installer_are_shown_without_secrets() -> None:
     ran = Ran(1, "Looking in indexes: https://me:s3cret@mirror.example/simple\n", "ERROR: no\n", "")
     assert "s3cret" not in last_words(ran)
     assert "mirror.example" in last_words(ran)
+
+
+def test_a_plan_says_which_warnings_it_leaves() -> None:
+    findings = [finding("bad"), finding("off-pin", severity="warning"), finding("full-disk", severity="warning")]
+    fixes = {
+        "bad": safe(Install(("a==1",))),
+        "off-pin": safe(Install(("b==1",))),
+        "full-disk": [Fix("x", "manual", ())],
+    }
+    plan = make(findings, lambda one: fixes[one.rule.slug], installed(), lambda _: None)
+    assert plan.notes == ("warnings are repaired with --strict only: off-pin",)
+    assert not make(
+        findings, lambda one: fixes[one.rule.slug], installed(), lambda _: None, severities=("error", "warning")
+    ).notes

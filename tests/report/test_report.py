@@ -145,3 +145,16 @@ def test_the_words_that_decided_stay_in_sight_of_a_long_line() -> None:
     assert shorten(line, 80, "not there") == shorten(line, 80)
     assert shorten("x" * 79 + " end", 80, "end") == "…" + shorten("x" * 79 + " end", 80, "end")[1:]
     assert shorten("x" * 79 + " end", 80, "end").endswith(" end")
+
+
+def test_a_symptom_in_the_words_of_the_cause_itself_is_not_told_again() -> None:
+    report = conclude("real-fault echo-line")
+    assert [finding["role"] for finding in valid(report)["findings"]] == ["cause", "symptom"]
+    assert "symptoms" not in human.render(report, 80)
+    assert "symptom   echo" in human.render(report, 80, verbosity=1)
+
+
+def test_a_notice_is_no_warning() -> None:
+    rules = [rule("told", severity="info", log=[{"anchor": "told-thing"}])]
+    report = pipeline.conclude("explain", Facts(), exceptions("told-thing"), rules, pipeline.Options())
+    assert human.render(report, 80).splitlines()[0] == "HEALTHY  no problem found in this log"
