@@ -94,7 +94,12 @@ class Parser:
         """As :meth:`parse_args`, but what is no option of the command is returned as well."""
         if Parser.describing:
             raise DescribedError(self)
-        return self._full().parse_known_args(arguments, Namespace())  # type: ignore[no-any-return]
+        values = self._plain(arguments)
+        if values is None:
+            return self._full().parse_known_args(arguments, Namespace())  # type: ignore[no-any-return]
+        found = Namespace()
+        found.__dict__.update(values)
+        return found, []
 
     def _plain(self, arguments: Sequence[str]) -> dict[str, Any] | None:
         """The values of a line of known options and names; None for any other line."""
