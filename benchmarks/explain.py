@@ -149,6 +149,30 @@ def table(log: str, given: str | None, ripgrep: str | None, runs: int, scratch: 
         ratio = statistics.median(a / b for a, b in zip(times[first], values, strict=True))
         lines = statistics.median(a / b for a, b in zip(times["wc -l"], values, strict=True))
         print(f"{name:<26} {median:8.2f} {size / median:7.0f} {ratio:7.3f} {lines:7.3f} {memory[name] / 1024:8.1f}")
+    goals(times, memory, first)
+
+
+def goals(times: dict[str, list[float]], memory: dict[str, int], first: str) -> None:
+    """Print what was reached of the goals for a mixed log, each as a ratio of speed or in MB."""
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(b / a for a, b in zip(times[one], times[other], strict=True))
+
+    py, hs, grep = "sgldoctor, py, file", "sgldoctor, hs, file", f"grep -E, {PATTERNS} patterns"
+    rows = [
+        (f"py against {first}", ratio(py, first), 0.08, 0.12),
+        (f"hs against {first}", ratio(hs, first), 0.4, 0.65),
+        ("py against grep -E", ratio(py, grep), 0.35, 0.5),
+        ("hs against wc -l", ratio(hs, "wc -l"), 0.06, 0.12),
+        ("py, stdin against file", ratio("sgldoctor, py, stdin", py), 0.6, 0.8),
+        ("hs, stdin against file", ratio("sgldoctor, hs, stdin", hs), 0.6, 0.8),
+    ]
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    print(f"{'goal':<40} {'reached':>8} {'floor':>7} {'goal':>7}")
+    for name, reached, floor, goal in rows:
+        print(f"{name:<40} {reached:8.3f} {floor:7.2f} {goal:7.2f}")
+    largest = max(peak for name, peak in memory.items() if name.startswith("sgldoctor")) / 1024
+    print(f"{'peak MB of one process (at most)':<40} {largest:8.1f} {60:7} {40:7}")
 
 
 def main() -> None:
