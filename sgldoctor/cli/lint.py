@@ -6,7 +6,7 @@ import os
 
 from sgldoctor.cli import common
 from sgldoctor.cli.launch import capability, gibibytes, positive
-from sgldoctor.errors import InputError, UsageError
+from sgldoctor.errors import UsageError, unreadable
 from sgldoctor.facts import Facts
 from sgldoctor.report.model import PROBLEMS, Report
 from sgldoctor.typed import TYPE_CHECKING
@@ -79,7 +79,7 @@ def _judged(path: str, given: Given, options: Options) -> list[Report]:
         with open(path, "rb") as stream:
             data = stream.read(LIMIT + 1)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     if len(data) > LIMIT or b"\0" in data[:4096]:
         return []  # no script or manifest
     place = Place(nowhere({}), "not judged: the line runs elsewhere")

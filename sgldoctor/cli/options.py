@@ -143,9 +143,11 @@ class Parser:
         """The same options for argparse, whose complaints become our own errors, so that every command fails alike."""
         import argparse
 
+        optional = [keys.get("metavar", names[0]) for _, names, keys in self._options if keys.get("nargs") == "*"]
+
         class Full(argparse.ArgumentParser):
             def error(self, message: str) -> Any:
-                raise UsageError(f"{message}\ntry '{self.prog} --help'")
+                raise UsageError(f"{_worded(message, optional)}\ntry '{self.prog} --help'")
 
         made = Full(
             prog=self.prog,
@@ -180,6 +182,18 @@ def refusal(message: str) -> Exception:
     import argparse
 
     return argparse.ArgumentTypeError(message)
+
+
+def _worded(message: str, optional: Sequence[str]) -> str:
+    """A complaint of argparse in words for users, without the names of Python's types and of what may be left out."""
+    import re
+
+    message = re.sub(r"argument (\S+): invalid int value: (.*)", r"\1 \2: a whole number is needed", message)
+    message = re.sub(r"argument (\S+): invalid float value: (.*)", r"\1 \2: a number is needed", message)
+    head, required, names = message.partition("the following arguments are required: ")
+    if not required:
+        return message
+    return f"{head}missing: {', '.join(name for name in names.split(', ') if name not in optional)}"
 
 
 def _read(value: str, keys: dict[str, Any], values: dict[str, Any], name: str) -> bool:

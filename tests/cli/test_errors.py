@@ -54,6 +54,8 @@ def test_no_command_shows_the_help() -> None:
         (["check", "--python", "a", "--venv", "b"], "give one"),
         (["rules", "show", "no-such-rule"], "no rule named"),
         (["rules", "show"], "which rule"),
+        (["rules"], "missing: action\n"),
+        (["check", "--pid", "abc"], "--pid 'abc': a whole number is needed"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments: list[str], words: str) -> None:
