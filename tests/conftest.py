@@ -1,6 +1,19 @@
-"""Settings of all tests: how long a drawn example takes says how busy the machine is, not whether the code is right."""
+"""Settings of all tests, and which of them run only where they are asked for."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+# How long a drawn example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
+
+ASKED = os.environ.get("SGLDOCTOR_TEST_NETWORK", "") not in ("", "0")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what asks a package index: it takes minutes, and tells as much of the index as of us."""
+    for item in items:
+        if item.get_closest_marker("network") and not ASKED:
+            item.add_marker(pytest.mark.skip(reason="SGLDOCTOR_TEST_NETWORK=1 asks the package index"))
