@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,8 +22,8 @@ HEALTHY = sorted((FIXTURES / "_healthy").glob("*"))
 
 
 @lru_cache(maxsize=1)
-def rules() -> tuple[Rule, ...]:
-    return tuple(load())
+def rules() -> Sequence[Rule]:
+    return load()
 
 
 def name(case: Case) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,8 +20,8 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 
 
 @lru_cache(maxsize=1)
-def rules() -> tuple[Rule, ...]:
-    return tuple(load())
+def rules() -> Sequence[Rule]:
+    return load()
 
 
 def _faults() -> list[Case]:
