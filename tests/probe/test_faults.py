@@ -177,6 +177,6 @@ def test_a_probe_that_hangs_costs_its_limit_and_is_named(root: Path, monkeypatch
 
     monkeypatch.setattr(probe, "_probes", probes)
     facts, seconds = examined(root)
-    assert seconds < 2
+    assert seconds < 4  # it would sleep for 5
     (unknown,) = facts.unknown
     assert (unknown.what, unknown.because) == ("asleep", "no answer within 0.3 s")

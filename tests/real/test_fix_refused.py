@@ -104,19 +104,18 @@ def test_unpacked_image_is_only_examined(broken: Env, tmp_path: Path) -> None:
 
 def test_server_that_uses_the_environment_is_named(broken: Env, capsys: pytest.CaptureFixture[str]) -> None:
     # A child is only there for `/proc` once it runs: between fork and exec its command line is empty or its parent's.
-    server = subprocess.Popen(
+    with subprocess.Popen(
         [str(broken.python), "-c", "import time; print(flush=True); time.sleep(60)"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-    )
-    try:
-        assert server.stdout and server.stdout.readline()
-        assert [pid for pid, _ in preflight.users(broken.target())] == [server.pid]
-        assert broken.repair("--dry-run") == 1
-        assert f"process {server.pid} uses this environment" in capsys.readouterr().out
-    finally:
-        server.kill()
-        server.wait()
+    ) as server:
+        try:
+            assert server.stdout and server.stdout.readline()
+            assert [pid for pid, _ in preflight.users(broken.target())] == [server.pid]
+            assert broken.repair("--dry-run") == 1
+            assert f"process {server.pid} uses this environment" in capsys.readouterr().out
+        finally:
+            server.kill()
 
 
 def test_journal_that_cannot_be_written_stops_the_repair(broken: Env) -> None:
