@@ -191,17 +191,24 @@ def test_a_terminal_stays_a_terminal() -> None:
 
 
 def test_the_size_of_the_terminal_is_known_and_followed() -> None:
-    code = "import os, time; time.sleep(0.5); print(os.get_terminal_size(1).columns)"
+    code = (
+        "import os, time\n"
+        "end = time.time() + 20\n"
+        "while os.get_terminal_size(1).columns != 70 and time.time() < end: time.sleep(0.05)\n"
+        "print(os.get_terminal_size(1).columns)\n"
+    )
     assert on_terminal(sys.executable, "-c", code)[0] == b"70\r\n"
 
 
 def test_the_interrupt_key_reaches_the_command_once() -> None:
     code = (
         "import signal, sys, time\n"
-        "signal.signal(signal.SIGINT, lambda *_: print('interrupted', flush=True))\n"
+        "seen = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: (seen.append(1), print('interrupted', flush=True)))\n"
         "print('ready', flush=True)\n"
-        "end = time.time() + 0.6\n"
-        "while time.time() < end: time.sleep(0.05)\n"
+        "end = time.time() + 20\n"
+        "while not seen and time.time() < end: time.sleep(0.05)\n"
+        "time.sleep(0.6)  # a second one would come by now\n"
     )
     shown, status = on_terminal(sys.executable, "-c", code, keys=b"\x03", until=b"ready")
     assert shown.count(b"interrupted") == 1
