@@ -110,7 +110,8 @@ def test_server_that_uses_the_environment_is_named(broken: Env, capsys: pytest.C
         stdout=subprocess.PIPE,
     ) as server:
         try:
-            assert server.stdout and server.stdout.readline()
+            assert server.stdout is not None
+            assert server.stdout.readline()
             assert [pid for pid, _ in preflight.users(broken.target())] == [server.pid]
             assert broken.repair("--dry-run") == 1
             assert f"process {server.pid} uses this environment" in capsys.readouterr().out
