@@ -206,6 +206,12 @@ def conclude(
         if named or told:
             findings = rank([*select(facts, events, rules, in_release), *told])
             failures = unexplained(events, findings)
+    if failures and not any(finding.role == "cause" and finding.severity == "error" for finding in findings):
+        from sgldoctor.rules.cutoff import cut
+
+        if broken_off := cut(facts, events, rules, in_release):
+            findings = rank([*select(facts, events, rules, in_release), *broken_off])
+            failures = unexplained(events, findings)
     if failures:
         findings = rank([_aside(finding) for finding in findings])
         from sgldoctor.rules.considered import ruled_out

@@ -69,10 +69,10 @@ def select(
             continue
         known = standing(rule.when)
         for event, params, words in matched:
-            _add(findings, rule, {**known, **params}, facts, _event_evidence(event, words), event=event)
+            add(findings, rule, {**known, **params}, facts, event_evidence(event, words), event=event)
         for row, fact in rows:
             params = {key: value for key, value in row.items() if value is not None and key != "text"}
-            _add(findings, rule, {**known, **params}, facts, None, row=row, fact=fact)
+            add(findings, rule, {**known, **params}, facts, None, row=row, fact=fact)
     return _absorbed(findings, facts)
 
 
@@ -112,7 +112,7 @@ def claimed(
         known = standing(rule.when)
         less = rule._replace(confidence="medium" if rule.confidence == "high" else "low")
         for event, params, words in matched:
-            _add(findings, less, {**known, **params}, facts, _event_evidence(event, words), event=event)
+            add(findings, less, {**known, **params}, facts, event_evidence(event, words), event=event)
     return _absorbed(findings, facts)
 
 
@@ -198,13 +198,7 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
     if match.also and not all(word in log.text for word in match.also):
         return
     for event in log.holding(match.anchor):
-        if event.kind not in match.kinds:
-            continue
-        if match.type and not _like(event.type, match.type):
-            continue
-        if match.place and not placed(match.place, event):
-            continue
-        if match.inner and not any(text in innermost(event) for text in match.inner):
+        if event.kind not in match.kinds or not fits_place(match, event):
             continue
         try:
             # compiled at the first event that comes so far
@@ -218,6 +212,15 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
             yield event, {key: value.strip() for key, value in found.groupdict().items() if value}, found[0]
         else:
             yield event, {}, match.anchor
+
+
+def fits_place(match: LogMatch, event: Event) -> bool:
+    """Whether an event is of the type, and was raised in the places, that a match asks for."""
+    if match.type and not _like(event.type, match.type):
+        return False
+    if match.place and not placed(match.place, event):
+        return False
+    return not match.inner or any(text in innermost(event) for text in match.inner)
 
 
 def placed(places: Sequence[str], event: Event) -> bool:
@@ -269,7 +272,8 @@ def _like(text: str, glob: str) -> bool:
     return fnmatchcase(text, glob)
 
 
-def _event_evidence(event: Event, words: str) -> Evidence:
+def event_evidence(event: Event, words: str) -> Evidence:
+    """What a rule matched of a log, with the words that decided."""
     return Evidence(
         "log", event.text, event.line, event.rank, event.source, words.strip().partition("\n")[0][:MATCH_LIMIT]
     )
@@ -295,7 +299,7 @@ def _given(flag: str, facts: Facts) -> str:
     return ", ".join(f"{row['flag']} {row.get('value') or ''}".strip() for row in rows[:4])
 
 
-def _add(
+def add(
     findings: dict[tuple[str, str], Finding],
     rule: Rule,
     params: dict[str, Any],
@@ -306,6 +310,7 @@ def _add(
     row: Row | None = None,
     fact: str = "",
 ) -> None:
+    """Note what a rule found among ``findings``: a new one, or one more place of one that is there."""
     if evidence is None:
         evidence = _row_evidence(row or {}, fact, facts)
     if rule.subject:
