@@ -15,6 +15,7 @@ from sgldoctor.knowledge.releases import normalise
 from sgldoctor.lazy import lazy
 
 LINE = lazy(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*\(?([^;()@]*)\)?\s*(;.*)?$")
+SPECIFIER = lazy(r"(?:\s*[=~!<>]=?=?\s*[\w.!+*]+\s*(?:,|$))*")
 PLAIN = lazy(r"\s*(>=|<=|==|!=|>|<)\s*(\d{1,9}(?:\.\d{1,9}){0,4})\s*")
 RELEASE = lazy(r"\d{1,9}(?:\.\d{1,9}){0,4}")
 EXTRA = lazy(r"\bextra\b")
@@ -44,6 +45,8 @@ def lacks(facts: Facts, known: Table, have: dict[str, Row]) -> list[Lack]:
             if match is None or (match[3] and (EXTRA.search(match[3]) or not needs.applies(line, facts))):
                 continue
             other, specifier = normalise(match[1]), match[2].strip()
+            if not SPECIFIER.fullmatch(specifier):
+                continue  # damaged metadata asks for nothing that could be installed
             todo.append(other)
             there = have.get(other)
             if there is None or not satisfies(str(there["version"]), specifier):

@@ -34,6 +34,8 @@ _EXPORT = lazy(r"^(?:export|declare -x|setenv|ENV) +(?P<rest>\S.*)$")
 _DOCKER_ENV = lazy(
     r"(?:^|\s)(?:-e|--env)[= ]?(?P<pair>[A-Za-z_][A-Za-z0-9_]{1,80}=(?:\"[^\"]{0,2000}\"|'[^']{0,2000}'|\S{0,2000}))"
 )
+_FILLED_IN = lazy(r"\$[A-Za-z_{(0-9*@?]|`|<[A-Za-z_][\w -]{0,60}>")
+"""A part of a value that a shell, or whoever copies the example, fills in."""
 _SHELL_VARIABLE = lazy(r"^(?P<name>[A-Z_][A-Z0-9_]{1,80})=(?P<value>.{0,2000})$")
 _ARGUMENT = lazy(
     r"(?P<name>[a-z_]\w{0,80})=(?P<value>'(?:[^'\\]|\\.){0,4000}'|\"(?:[^\"\\]|\\.){0,4000}\"|\[[^\]]{0,4000}\]|\{[^{}]{0,4000}\}"
@@ -121,6 +123,8 @@ def _variables(dump: list[tuple[str, str, int]], paste: Paste) -> None:
 
 def _variable(name: str, value: str, line: int, paste: Paste) -> None:
     value = value.strip()
+    if not value.startswith("'") and _FILLED_IN.search(value):
+        return  # what the shell makes of it is not in the text
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
     from sgldoctor.report.redact import redact_value

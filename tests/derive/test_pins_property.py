@@ -28,7 +28,7 @@ KNOWN_VERSIONS = (
 KNOWN_LINES = (
     *("torch==2.9.1", "torch (>=2.14.0)", "nvidia-cudnn-cu12==9.10.2.21; platform_system == 'Linux'", "a===b"),
     *("a @ https://b/c.whl", "numpy<3; python_version < 'x'", "torch; nonsense == 1", "cuda-toolkit[cublas]==13.0.3"),
-    *("x; extra == 'y'", "torch; python_version ~= 'x'", "torch; platform_machine > os_name"),
+    *("x; extra == 'y'", "torch; python_version ~= 'x'", "torch; platform_machine > os_name", "numpy/"),
 )
 NAMES = st.sampled_from(KNOWN_NAMES) | st.text(max_size=12)
 VERSIONS = st.sampled_from(KNOWN_VERSIONS) | st.text(min_size=1, max_size=12)

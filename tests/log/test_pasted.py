@@ -211,3 +211,12 @@ def test_every_fact_and_column_is_in_the_vocabulary() -> None:
         assert facts.source(name) == "log"
         for row in facts.rows(name):
             assert set(row) - {"line", "text"} <= set(FACTS[name]), name
+
+
+def test_values_that_a_shell_fills_in_are_not_known() -> None:
+    text = (
+        "export HF_TOKEN=hf_<valid_token>\nexport SGLANG_LOG_MS=$(cat ms)\nfor i in 0 1; do\n"
+        "    CUDA_VISIBLE_DEVICES=$i python -m sglang.launch_server --model-path m --tp 1 &\ndone\n"
+        "export NCCL_DEBUG='$5'\n"
+    )
+    assert {row["name"]: row["value"] for row in reading(text).facts.rows("environment")} == {"NCCL_DEBUG": "$5"}
