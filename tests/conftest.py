@@ -1,6 +1,7 @@
 """Settings of all tests, and which of them run only where they are asked for."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -8,6 +9,12 @@ from hypothesis import HealthCheck, settings
 # How long a drawn example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
+
+# A shell has what it starts in the background ignore these, and a program hands that on to all that it starts: then
+# the tests of signals would wait for ever.
+for ignored in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
 ASKED = os.environ.get("SGLDOCTOR_TEST_NETWORK", "") not in ("", "0")
 
