@@ -15,6 +15,7 @@ FACTS: dict[str, dict[str, str]] = {
         "writable": "whether its site-packages can be written",
         "chosen": "why this environment: --python, --venv, VIRTUAL_ENV, CONDA_PREFIX, PATH",
         "machine": "x86_64 or aarch64, of the interpreter's own file",
+        "gone": "what its bin/python links to where that is no longer there, else empty",
     },
     "packages": {
         "name": "normalised name (PEP 503)",
@@ -93,8 +94,15 @@ FACTS: dict[str, dict[str, str]] = {
         "pin": "requirement that satisfies it",
         "mover": "installed distribution that wants the version that is there and not the pinned one, if any",
         "behind": "True where an ordinary package wants a later major version of it",
+        "refuses": "True where its owner compares versions when it is imported, and raises",
         "tolerated": "True where SGLang's own images depart from the pin in the same way: at most a notice",
         "reason": "why it is tolerated, in words",
+    },
+    "packages.other_cuda": {
+        "name": "distribution whose version is labelled with a CUDA release, such as +cu129",
+        "version": "its version",
+        "built": "CUDA major of that label",
+        "others": "CUDA major of torch's own libraries in this environment",
     },
     "packages.mixed_cuda": {
         "name": "library family (cudnn, nccl, ...)",

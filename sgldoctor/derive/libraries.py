@@ -12,6 +12,9 @@ from sgldoctor.lazy import lazy
 
 CUDA_VERSIONED = lazy(r"lib(?:cudart|nvrtc|nvrtc-builtins|cublas|cublasLt|nvJitLink|nvrtc|cupti)\.so\.(\d+)(?:\.\d+)*")
 """Libraries whose SONAME carries the CUDA major itself (NVIDIA's wheels of CUDA 12 and 13)."""
+FOLLOWS_CUDA = lazy(r"lib(?:cufft|cufftw|cusolver|cusolverMg)\.so\.(\d+)")
+"""Libraries whose number is one behind the CUDA major: libcufft.so.11 in CUDA 12, .12 in CUDA 13. Those of cuDNN, NCCL,
+cuSPARSELt and NVSHMEM are their own."""
 
 
 def derive(facts: Facts) -> Facts:
@@ -53,7 +56,7 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
         "essential": bool(row["essential"]),
         "place": row.get("place") or "",
         "count": row["count"],
-        "major": asked[1] if asked is not None else "",
+        "major": asked[1] if asked is not None else _other_major(library, row),
         "others": [],
         "system_package": package.get("debian", ""),
         "system_package_rpm": package.get("fedora", ""),
@@ -89,9 +92,20 @@ def _kind(library: str, row: Row, facts: Facts) -> str:
     cuda = str(facts.value("torch", "cuda") or "").partition(".")[0]
     if match and cuda and match[1] != cuda:
         return "cuda-major"
-    if row.get("siblings") and family.startswith("nvidia-") and not row.get("place"):
+    if _other_major(library, row):
         return "cuda-major"
     return "wheel"
+
+
+def _other_major(library: str, row: Row) -> str:
+    """The CUDA major for which an extension was built that asks for a library numbered with it; ``""`` for any other.
+
+    What torch itself asks for is never of another major than torch's: there the wheel is absent or another release.
+    """
+    numbered = FOLLOWS_CUDA.fullmatch(library)
+    if numbered is None or row.get("at", "").startswith("torch") or not row.get("siblings") or row.get("place"):
+        return ""
+    return str(int(numbered[1]) + 1)
 
 
 def _provider(library: str, row: Row, known: Table) -> str:

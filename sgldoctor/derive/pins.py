@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sgldoctor.derive import damage, needs
+from sgldoctor.derive import damage, lanes, needs
 from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin, satisfies
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
@@ -15,6 +15,11 @@ __all__ = ["derive", "pin"]
 COMPLETE = 0.8
 """A pasted list that holds this share of what SGLang needs is a whole ``pip list``: what it lacks is missing."""
 
+
+NO_LIBRARY = re.compile(r"nvidia-(?:ml-py|cutlass-dsl|cudnn-frontend|mathdx)")
+"""What NVIDIA publishes for Python or for compilers, and torch does not link to."""
+REFUSES = {"transformers": "", "pydantic": "pydantic-core"}
+"""Who compares versions when it is imported and raises, and of what (``""``: of all that it requires)."""
 MODULES = {"pillow": "PIL", "pyzmq": "zmq", "pyyaml": "yaml", "opencv-python-headless": "cv2", "nvidia-ml-py": "pynvml"}
 """Import names that do not follow from the distribution's name."""
 
@@ -40,7 +45,8 @@ def derive(facts: Facts) -> Facts:
         result.put("packages.missing", _missing(known, have, broken), "derived")
     if have:
         result.put("packages.unpinned", _unpinned(known, have), "derived")
-        result.put("packages.mixed_cuda", _mixed(known, have), "derived")
+        result.put("packages.mixed_cuda", lanes.mixed(known, have), "derived")
+        result.put("packages.other_cuda", lanes.other_cuda(have), "derived")
     if whole and have:
         _transitive(facts, known, have, result)
     damage.derive(facts, known, result)
@@ -272,7 +278,7 @@ def _group(name: str) -> str:
         return "flashinfer"
     if re.fullmatch(r"torch|torchvision|torchaudio|torchcodec|triton|pytorch-triton.*", name):
         return "torch"
-    if re.fullmatch(r"(?:nvidia|cuda|nvshmem4py)-.*", name) and name != "nvidia-ml-py":
+    if re.fullmatch(r"(?:nvidia|cuda|nvshmem4py)-.*", name) and not NO_LIBRARY.match(name):
         return "nvidia"
     return "python"
 
@@ -321,6 +327,7 @@ def _row(need: Need, version: str, have: dict[str, Row]) -> Row:
         "pin": need.pin,
         "mover": _mover(need, version, have),
         "behind": False,
+        "refuses": REFUSES.get(need.by) in ("", need.name),
         "tolerated": tolerated,
         "reason": reason,
         "text": f"{need.name} {version} is installed, {need.by} {need.by_version} requires {need.specifier}",
@@ -339,6 +346,7 @@ def _misfit(need: Need, version: str, other: str) -> Row:
         "pin": need.by,
         "mover": "",
         "behind": False,
+        "refuses": False,
         "tolerated": False,
         "reason": "",
         "text": f"{need.by} {version} requires {need.pin}, {need.name} {other} is installed",
@@ -377,22 +385,3 @@ def _tolerated(need: Need, version: str) -> tuple[bool, str]:
     ]
     reason = f"SGLang's own images install {need.name} over the pin of {need.by}: {', '.join(eras)}"
     return bool(eras), reason if eras else ""
-
-
-def _mixed(known: Table, have: dict[str, Row]) -> list[Row]:
-    """Wheels of one NVIDIA library for two CUDA majors: they write the same files, and the last one installed wins."""
-    families: dict[str, list[str]] = {}
-    for name in have:
-        match = re.fullmatch(r"nvidia-(.+)-cu\d+", name)
-        if match:
-            families.setdefault(match[1], []).append(name)
-    rows = []
-    for family, names in sorted(families.items()):
-        wanted = [name for name in names if name in known.pins]
-        for unwanted in names if len(wanted) == 1 and len(names) > 1 else ():
-            if unwanted != wanted[0]:
-                both = " and ".join(f"{name} {have[name]['version']}" for name in (wanted[0], unwanted))
-                text = f"{both} are both installed"
-                pin = known.pins[wanted[0]].pin
-                rows.append({"name": family, "wanted": wanted[0], "unwanted": unwanted, "pin": pin, "text": text})
-    return rows

@@ -184,7 +184,8 @@ def _note(found: Findings, owners: Owners, node: Node, lacking: list[symbols.Und
         provider = _exporter(group.library, node.elf.needed, process)
         if provider is None:
             continue
-        owner = owners.of(path)
+        # An extension that nobody's RECORD lists was built or copied here: its own name is all there is.
+        owner = owners.of(path) or os.path.basename(path).partition(".")[0]
         source = owners.of(provider.path)
         key = (owner, group.kind, source)
         first = group.names[0].decode("ascii", "replace")

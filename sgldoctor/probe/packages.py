@@ -80,7 +80,20 @@ def _python(target: Target) -> Row:
         "writable": bool(first) and os.access(rooted.resolve(root, first), os.W_OK),
         "chosen": target.chosen,
         "machine": machine_of(target),
+        "gone": "" if target.python else _gone(target),
     }
+
+
+def _gone(target: Target) -> str:
+    """Where ``bin/python`` of an environment leads, which nothing is at: its base was removed or not mounted.
+
+    Of an unpacked folder it is not asked: the base may be a part of the image that was left out.
+    """
+    for name in ("python", "python3") if target.live and target.prefix else ():
+        path = target.path(f"{target.prefix}/bin/{name}")
+        if os.path.islink(path) and not os.path.exists(path):
+            return os.path.realpath(path)
+    return ""
 
 
 def machine_of(target: Target) -> str:

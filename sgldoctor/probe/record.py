@@ -7,6 +7,7 @@ short, a file deleted. Sizes are compared, not hashes: a ``stat`` of a hundred f
 from __future__ import annotations
 
 import os
+import re
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
@@ -20,10 +21,15 @@ CHECKED = lazy(
 )
 """Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
+SOURCES = lazy(r"sglang|transformers|sgl(?:ang)?-kernel|triton")
+"""Distributions of which every Python file is asked for: an import of SGLang goes through all their folders."""
+
 LIMIT = 64 << 20
 TAG = lazy(r"\.cpython-(\d)(\d{1,2})-")
 """A compiled module for one minor release of Python alone; ``abi3`` ones carry no such tag."""
 LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
+SOURCE = lazy(r"^([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,[1-9]\d*\r?$", re.MULTILINE)
+"""A Python file inside a package, that is not empty."""
 SHARED_OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?$")
 
 
@@ -61,8 +67,9 @@ def records(target: Target, installed: list[Row]) -> Facts:
 
     Of what SGLang stands on every shared object is compared with its size in RECORD. Of all other distributions a size
     tells little (images strip their libraries), so there only a file that is gone or that no loader would take counts.
-    Of Python's own files the ``__init__.py`` of each top-level module is asked for: without it an import finds an empty
-    namespace, or nothing. Its size is not compared: people mend sources in place.
+    Of Python's own files the ``__init__.py`` of each top-level module is asked for, without which an import finds an
+    empty namespace or nothing, and every file of SGLang and its nearest. Sizes are not compared: people mend sources in
+    place.
 
     Args:
         target: the environment.
@@ -91,12 +98,14 @@ def records(target: Target, installed: list[Row]) -> Facts:
                 written.setdefault(path, []).append((row, entry.size))
             else:
                 _look(target, row, path, entry.size, damaged)
-        for name in _modules(data):
-            path = f"{row['location']}/{name}/__init__.py"
-            real = rooted.size(target.root, path)
-            if not real:
-                problem = "missing" if real is None else "empty"
-                damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
+        for file in _modules(data):
+            path = f"{row['location']}/{file}"
+            size = rooted.size(target.root, path)
+            if not size:
+                _gone(row, path, size, damaged)
+        if SOURCES.fullmatch(row["name"]):
+            for path, size in _sources(target, row["location"], data):
+                _gone(row, path, size, damaged)
     shared: dict[tuple[str, str], list[str]] = {}
     for path, owners in written.items():
         real = rooted.size(target.root, path)
@@ -148,8 +157,38 @@ def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, lis
             pass
 
 
+def _gone(row: Row, path: str, size: int | None, damaged: dict[str, list[Row]]) -> None:
+    problem = "missing" if size is None else "empty"
+    damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
+
+
+def _sources(target: Target, location: str, data: bytes) -> list[tuple[str, int | None]]:
+    """The Python files of a package, its first ``__init__.py`` apart, that a RECORD lists and that are not there.
+
+    Whole folders are listed, which costs a third of asking for each of ten thousand files; so of emptiness, the other
+    thing that an interrupted installer leaves, only SGLang's own files are asked. A file whose compiled form is there
+    instead was left out on purpose, and so were tests.
+    """
+    folders: dict[str, list[str]] = {}
+    for file in SOURCE.findall(data.decode("utf-8", "replace")):
+        folder, _, name = file.rpartition("/")
+        if "/" in folder or name != "__init__.py":
+            folders.setdefault(folder, []).append(name)
+    lost: list[tuple[str, int | None]] = []
+    for folder, names in folders.items():
+        if "/test" in folder:
+            continue
+        there = set(rooted.names(target.root, f"{location}/{folder}"))
+        lost += [(f"{location}/{folder}/{name}", None) for name in names if not {name, name + "c"} & there]
+        if folder.startswith("sglang"):
+            for name in names:
+                if name in there and rooted.size(target.root, f"{location}/{folder}/{name}") == 0:
+                    lost.append((f"{location}/{folder}/{name}", 0))
+    return lost
+
+
 def _modules(data: bytes) -> list[str]:
-    """The top-level modules whose ``__init__.py``, not an empty one, a RECORD lists."""
+    """The ``__init__.py`` of top-level modules, not an empty one, that a RECORD lists."""
     found = []
     place = data.find(b"/__init__.py,")
     while place >= 0:
@@ -158,7 +197,7 @@ def _modules(data: bytes) -> list[str]:
         end = data.find(b"\n", place)
         line = data[begin : end if end >= 0 else len(data)].rstrip()
         if b"/" not in name and not line.endswith((b",0", b",")):
-            found.append(name.decode("utf-8", "replace"))
+            found.append(name.decode("utf-8", "replace") + "/__init__.py")
         place = data.find(b"/__init__.py,", place + 1)
     return found
 
@@ -183,7 +222,7 @@ def _damage(row: Row, path: str, problem: str, real: int | None = None, size: in
 
 def _one(rows: list[Row]) -> Row:
     """One row for each distribution: its most telling file (a missing library first), and how many there are."""
-    rows.sort(key=lambda row: (not row["library"], row["problem"] != "missing", row["file"]))
+    rows.sort(key=lambda row: (not row["library"], row["problem"] != "missing", row["file"].count("/"), row["file"]))
     return {**rows[0], "count": len(rows), "files": [row["file"] for row in rows[:20]]}
 
 

@@ -93,6 +93,8 @@ class Variant(NamedTuple):
         subject: what the first finding must be about, a part of its subject or title.
         severity: of the first finding.
         environ: variables of the examination; ``{}`` in a value stands for the folder of the copy.
+        lacks: libraries of the system that are not there; the copy is then examined as ``/opt/venv`` of a root folder
+            with the rest of this machine's system libraries.
     """
 
     name: str
@@ -102,12 +104,28 @@ class Variant(NamedTuple):
     subject: str = ""
     severity: str = "error"
     environ: Mapping[str, str] = {}
+    lacks: tuple[str, ...] = ()
+
+
+SYSTEM = Path("/lib") / f"{os.uname().machine}-linux-gnu"
+
+
+def add_system(root: Path, lacks: tuple[str, ...]) -> None:
+    """The libraries of this machine's system under another root, without some."""
+    folder = root / SYSTEM.relative_to("/")
+    folder.mkdir(parents=True)
+    for path in SYSTEM.glob("*.so*"):
+        if path.is_file() and path.name not in lacks:
+            shutil.copy(path, folder / path.name)
 
 
 def make(lab: Path, folder: Path, variant: Variant) -> Copy:
-    """Make the copy and break it; the folder is written anew."""
+    """Make the copy and break it; the folder is written anew. It is the prefix, or the root where the system counts."""
     good = lab / variant.good
     shutil.rmtree(folder, ignore_errors=True)
+    if variant.lacks:
+        add_system(folder, variant.lacks)
+        folder = folder / "opt/venv"
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(good, folder, copy_function=os.link, symlinks=True)
     made = Copy(folder, good)

@@ -30,7 +30,10 @@ Data = dict[str, Any]
 def examine(folder: Path, variant: Variant) -> Facts:
     """What the probes see in a copy, with the variables of the variant and no others."""
     variables = {name: value.replace("{}", str(folder)) for name, value in variant.environ.items()}
-    target = find(None, str(folder), None, {"PATH": "/usr/bin:/bin", "HOME": "/root", **variables})
+    if variant.lacks:
+        target = find(None, HOME, str(folder), {})
+    else:
+        target = find(None, str(folder), None, {"PATH": "/usr/bin:/bin", "HOME": "/root", **variables})
     return pipeline.examine(target, pipeline.Asked())
 
 
