@@ -132,7 +132,9 @@ def _place(facts: Facts) -> Place:
 
     python = str(probed["executable"])
     has_pip = any(row.get("name") == "pip" for row in facts.rows("packages"))
-    uv = word_for_uv(os.environ) or ("" if has_pip else "uv")
+    # What a snapshot saw elsewhere is repaired there: where uv lies here says nothing.
+    here = word_for_uv(os.environ) if os.path.exists(python) else ""
+    uv = here or ("" if has_pip else "uv")
     return Place(python, uv, bool(facts.value("host", "root")))
 
 
