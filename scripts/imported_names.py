@@ -1,19 +1,23 @@
 """Writes which names SGLang imports from other packages, for errors that name a function and not its package.
 
-    python scripts/imported_names.py FOLDER...
+    python scripts/imported_names.py WHEELS          a folder with sglang-*.whl of every release to be known
 
-Each FOLDER holds a ``sglang`` package (site-packages, or an unpacked wheel); the releases are joined. A name that two
-packages have is left out, and so is every name of torch and of the standard library: they tell nothing.
+All releases are joined. A name that two packages have is left out, and so is every name of torch and of the standard
+library: they tell nothing.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import sys
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+
+from wheels import opened
 
 DATA = Path(__file__).resolve().parent.parent / "sgldoctor/knowledge/data/imported-names.json"
 LEFT_OUT = {"sglang", "torch", "torch_npu", "typing_extensions", "sglang_router", "test", "tests", "__future__"}
@@ -26,22 +30,18 @@ SHORT = 5
 """Letters of the shortest name that is kept: shorter ones are words."""
 
 
-def main(*folders: str) -> None:
+def main() -> None:
     """Read every module and write the data anew."""
     owners: dict[str, set[str]] = defaultdict(set)
-    for folder in folders:
-        for path in sorted(Path(folder, "sglang").rglob("*.py")):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                try:
-                    tree = ast.parse(path.read_text(encoding="utf-8"))
-                except (SyntaxError, UnicodeDecodeError):
-                    continue
-            for node in ast.walk(tree):
-                if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    package = node.module.partition(".")[0]
-                    for alias in node.names:
-                        owners[alias.name].add(package)
+    seen: set[bytes] = set()
+    for wheel in opened(Path(sys.argv[1])):
+        for name in wheel.modules():
+            text = wheel.text(name)
+            digest = hashlib.sha256(text.encode()).digest()
+            if digest not in seen:
+                seen.add(digest)
+                for package, imported in _imports(text):
+                    owners[imported].add(package)
     kept: dict[str, list[str]] = defaultdict(list)
     for name, packages in sorted(owners.items()):
         package, *more = sorted(packages - OTHER_DEVICES) or [""]
@@ -59,5 +59,19 @@ def main(*folders: str) -> None:
     DATA.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
 
 
+def _imports(text: str) -> Iterator[tuple[str, str]]:
+    """Package and name of each ``from package import name``; none of a file that this Python cannot read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                yield node.module.partition(".")[0], alias.name
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

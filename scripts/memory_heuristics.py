@@ -1,11 +1,11 @@
 """Makes ``sgldoctor/knowledge/data/memory.json``: how each release of SGLang divides the memory of a GPU by default.
 
-    python scripts/memory_heuristics.py SOURCES
+    python scripts/memory_heuristics.py WHEELS
 
-SOURCES holds one folder for each release, with the unpacked wheel (``0.5.8/sglang/srt/server_args.py``). Nothing of
-it is imported: the functions that choose the defaults are cut out of the syntax tree and run alone, with stand-ins for
-what they call. The coefficients are the differences between runs; every release is then checked on random settings
-against the formula that :mod:`sgldoctor.derive.reserve` computes with them, and one that differs is left out and named.
+WHEELS holds ``sglang-*.whl`` of every release to be known. Nothing of them is imported: the functions that choose the
+defaults are cut out of the syntax tree and run alone, with stand-ins for what they call. The coefficients are the
+differences between runs; every release is then checked on random settings against the formula that
+:mod:`sgldoctor.derive.reserve` computes with them, and one that differs is left out and named.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import json
 import random
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
-from packaging.version import Version
+from wheels import opened
 
 OUT = Path(__file__).resolve().parents[1] / "sgldoctor" / "knowledge" / "data" / "memory.json"
 SIZES = (16, 24, 32, 40, 48, 80, 96, 141, 180, 288)
@@ -139,11 +140,13 @@ def _without_imports(node: ast.stmt) -> ast.stmt:
     return changed
 
 
-def read(folder: Path) -> tuple[dict[str, ast.FunctionDef], list[ast.stmt]]:
+def read(folder: zipfile.Path) -> tuple[dict[str, ast.FunctionDef], list[ast.stmt]]:
     """The functions that choose, or before 0.5.3 the statements of ``__post_init__`` that do."""
     found: dict[str, ast.FunctionDef] = {}
     inline: list[ast.stmt] = []
-    files = [folder / "sglang/srt/server_args.py", *sorted((folder / "sglang/srt/arg_groups").glob("*.py"))]
+    groups = folder / "sglang/srt/arg_groups"
+    inside = sorted(groups.iterdir(), key=lambda file: file.name) if groups.is_dir() else []
+    files = [folder / "sglang/srt/server_args.py", *(file for file in inside if file.name.endswith(".py"))]
     DECLARED.clear()
     for path in files:
         if not path.exists():
@@ -282,33 +285,29 @@ def agrees(functions: dict[str, ast.FunctionDef], row: dict[str, Any]) -> bool:
 
 def main() -> None:
     """Write the table, equal releases together."""
-    root = Path(sys.argv[1])
-    known = set(json.loads((OUT.parent / "server-args.json").read_text(encoding="utf-8"))["releases"])
-    folders = sorted(
-        (root / name for name in known if (root / name / "sglang").is_dir()), key=lambda p: Version(p.name)
-    )
     spans: list[dict[str, Any]] = []
-    for folder in folders:
+    for wheel in opened(Path(sys.argv[1])):
+        folder, release = zipfile.Path(wheel.path), wheel.version
         functions, inline = read(folder)
         try:
             row = describe(functions, inline)
             if not inline and not agrees(functions, row):
                 raise ValueError("the formula does not hold")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - said, and left out
-            print(f"{folder.name}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{release}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
         row["swa"] = swa(folder)
         if spans and {k: v for k, v in spans[-1].items() if k != "releases"} == row:
-            spans[-1]["releases"][1] = folder.name
+            spans[-1]["releases"][1] = release
         else:
-            spans.append({"releases": [folder.name, folder.name], **row})
+            spans.append({"releases": [release, release], **row})
     lines = ",\n".join(json.dumps(row) for row in spans)
     source = "sglang/srt/server_args.py and arg_groups/memory_hook.py of each wheel, run alone"
     OUT.write_text(f'{{"source": {json.dumps(source)},\n"spans": [\n{lines}\n]}}\n', encoding="utf-8")
     print(f"{len(spans)} spans, {OUT.stat().st_size} bytes")
 
 
-def swa(folder: Path) -> list[str]:
+def swa(folder: zipfile.Path) -> list[str]:
     """Architectures whose sliding-window layers get a pool of their own (``model_config.py:is_hybrid_swa_model``)."""
     path = folder / "sglang/srt/configs/model_config.py"
     tree = ast.parse(path.read_text(encoding="utf-8"))
