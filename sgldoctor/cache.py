@@ -1,6 +1,7 @@
 """What the doctor keeps in the user's cache folder, since working it out again at every start would take longer.
 
-A cache that cannot be read or written is no error: the same is worked out again.
+A cache that cannot be read or written is no error: the same is worked out again. What others could have written is not
+read: rules and patterns come from here, and under sudo, or with a shared folder, this may be somebody else's.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ def cache_folder() -> str:
 def held(name: str, key: tuple[Any, ...]) -> Any:
     """The plain value that was kept under ``name`` by this version of Python for the same ``key``; else None."""
     try:
-        with open(os.path.join(cache_folder(), name), "rb") as stream:
-            known, value = marshal.loads(stream.read())  # noqa: S302 - our own cache folder, mode 0700
+        known, value = marshal.loads(read(os.path.join(cache_folder(), name)))  # noqa: S302 - our own file
         return value if known == (sys.version, *key) else None
     except (OSError, EOFError, ValueError, TypeError):
         return None
@@ -30,18 +30,36 @@ def held(name: str, key: tuple[Any, ...]) -> Any:
 
 def keep(name: str, key: tuple[Any, ...], value: Any) -> None:
     """Keep a plain value under ``name``, whole or not at all."""
-    path = os.path.join(cache_folder(), name)
-    temporary = f"{path}.{os.getpid()}"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(temporary, "wb") as stream:
-            stream.write(marshal.dumps(((sys.version, *key), value)))
+        write(os.path.join(cache_folder(), name), marshal.dumps(((sys.version, *key), value)))
+    except OSError:  # a read-only home, or somebody else's
+        pass
+
+
+def read(path: str) -> bytes:
+    """The bytes of a kept file; PermissionError where it is not this user's, or others may write to it."""
+    with open(path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+            raise PermissionError(f"{path} may have been written by others")
+        return stream.read()
+
+
+def write(path: str, data: bytes) -> None:
+    """Write a kept file, whole or not at all, into a folder of this user; through no link that somebody left there."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if hasattr(os, "geteuid") and os.stat(folder).st_uid != os.geteuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(data)
         os.replace(temporary, path)
-    except OSError:  # a read-only home
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass
+    except OSError:
+        os.unlink(temporary)
+        raise
 
 
 def of_path(path: str) -> str:

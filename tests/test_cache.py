@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,28 @@ def test_a_large_knowledge_file_is_the_same_from_the_cache(folder: Path, name: s
     assert kept.stat().st_mtime_ns == stamp
     kept.write_bytes(kept.read_bytes()[:-100])
     assert files.read_json(name) == expected
+
+
+def test_what_others_may_have_written_is_not_read(folder: Path) -> None:
+    cache.keep("a", (), 5)
+    assert (folder / "a").stat().st_mode & 0o777 == 0o600
+    (folder / "a").chmod(0o666)
+    assert cache.held("a", ()) is None
+    (folder / "a").chmod(0o644)
+    assert cache.held("a", ()) == 5
+
+
+def test_a_file_of_somebody_else_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.keep("a", (), 5)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert cache.held("a", ()) is None
+    cache.keep("b", (), 6)
+    assert [path.name for path in folder.iterdir()] == ["a"], "nothing is written into a folder of somebody else"
+
+
+def test_a_link_that_waits_is_not_written_through(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir()
+    (folder / f"a.{os.getpid()}").symlink_to(tmp_path / "precious")
+    cache.keep("a", (), 5)
+    assert not (tmp_path / "precious").exists()
+    assert cache.held("a", ()) is None

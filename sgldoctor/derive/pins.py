@@ -35,6 +35,7 @@ def derive(facts: Facts) -> Facts:
         result.put("sglang", _sglang(have["sglang"]), "derived")
     elif not facts.known("sglang") and facts.known("sglang.source"):
         result.put("sglang", _source(facts.one("sglang.source")), "derived")
+    _say_if_newer(str(result.value("sglang", "version") or ""), result)
     whole = _whole(facts, known, have)
     kernel = _kernel(facts, known, have, whole=whole)
     if kernel is not None:
@@ -73,6 +74,16 @@ def _source(row: Row) -> Row:
         "known": releases.known(version),
         "inferred": "from its version file: no metadata" if version else "no metadata and no version file",
     }
+
+
+def _say_if_newer(version: str, result: Facts) -> None:
+    """Say what a release is judged by that came out after all that are known."""
+    if releases.parse(version) and not releases.known(version) and releases.compare(version, releases.newest()) > 0:
+        result.put_unknown(
+            "knowledge",
+            f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): packages are judged by "
+            f"its own METADATA, options and variables by {releases.newest()}; a newer sgldoctor may know it",
+        )
 
 
 def _whole(facts: Facts, known: Table, have: dict[str, Row]) -> bool:

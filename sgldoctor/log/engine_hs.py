@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from zlib import crc32
 
-from sgldoctor.cache import cache_folder
+from sgldoctor import cache
 from sgldoctor.log.engine_py import HEX, Engine, request
 from sgldoctor.typed import Any
 
@@ -101,8 +101,7 @@ def _compiled(texts: Sequence[bytes], numbers: Sequence[int]) -> Callable[..., o
 
     name = _name(getattr(hs, "__version__", ""), [(number, texts[number]) for number in numbers])
     try:
-        with open(name, "rb") as stream:
-            held = stream.read()
+        held = cache.read(name)
         if int.from_bytes(held[:4], "little") == crc32(held[4:]):
             database = hs.loadb(held[4:], hs.HS_MODE_BLOCK)
             database.scratch = hs.Scratch(database)
@@ -135,7 +134,7 @@ def _name(version: str, texts: Sequence[tuple[int, bytes]]) -> str:
     """The file for what is compiled of numbered texts on this CPU."""
     cpu = _cpu()
     key = hashlib.sha256(repr((version, cpu, texts)).encode()).hexdigest()[:32]
-    return os.path.join(cache_folder(), f"{PREFIX}{key}")
+    return os.path.join(cache.cache_folder(), f"{PREFIX}{key}")
 
 
 def _cpu() -> bytes:
@@ -156,11 +155,4 @@ def _keep(name: str, database: bytes) -> None:
     others = [entry.path for entry in os.scandir(folder) if entry.name.startswith(PREFIX)]
     if len(others) >= DATABASES:
         os.unlink(min(others, key=os.path.getmtime))
-    temporary = f"{name}.{os.getpid()}"
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(crc32(database).to_bytes(4, "little") + database)
-        os.replace(temporary, name)
-    except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+    cache.write(name, crc32(database).to_bytes(4, "little") + database)

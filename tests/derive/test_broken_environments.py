@@ -301,6 +301,10 @@ def test_a_release_newer_than_knowledge_is_judged_by_its_metadata(lab: Lab) -> N
     assert facts.value("sglang", "known") is False
     assert facts.value("kernel", "status") == "older"
     assert pin("kernel", facts) == "sgl-kernel==99.1"
+    (said,) = [entry for entry in facts.unknown if entry.what == "knowledge"]
+    assert said.because.startswith(f"SGLang 99.0 is newer than all releases known here (up to {releases.newest()})")
+    assert "judged by its own METADATA" in said.because
+    assert not said.essential
 
 
 def test_a_companion_that_does_not_fit_the_right_torch_is_the_one_to_blame(lab: Lab) -> None:

@@ -1,0 +1,1 @@
+"""The lines of SECURITY.md, held one by one."""
