@@ -78,3 +78,25 @@ def test_examples_print_what_they_say(command: str, shown: str, tmp_path: Path) 
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 5
+
+
+def test_actions_of_the_examples_are_pinned_by_commit() -> None:
+    used = [line for page in PAGES for line in re.findall(r"\buses: (\S+.*)", page.read_text(encoding="utf-8"))]
+    assert len(used) >= 6
+    for line in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", line), line
+
+
+def test_examples_of_jobs_are_valid_yaml() -> None:
+    yaml = pytest.importorskip("yaml")
+    for name in ("ci.md", "releases.md"):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        for body in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            assert yaml.safe_load(body), name
+
+
+def test_options_of_the_update_are_those_of_its_page() -> None:
+    text = (ROOT / "docs" / "releases.md").read_text(encoding="utf-8")
+    source = (ROOT / "scripts" / "update.py").read_text(encoding="utf-8")
+    for option in re.findall(r"update\.py.* (--[a-z-]+)", text):
+        assert f'"{option}"' in source

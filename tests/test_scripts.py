@@ -61,3 +61,14 @@ def test_both_sides_sum_a_line_alike() -> None:
     for line in ("    batch = self.get_next_batch_to_run()", "x", "é = 1"):
         assert made.line_sum(line) == sources._sum(line.strip())
     assert made.line_sum("   ") == 0
+
+
+def test_the_bill_of_materials_names_all_that_is_brought_along() -> None:
+    made = script("sbom").bill()
+    names = {part["name"] for part in made["components"]}
+    assert {"rich", "packaging", "nvidia-ml-py", "pygments"} <= names
+    assert "pytest" not in names
+    for part in made["components"]:
+        assert part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}"
+        assert part["licenses"], part["name"]
+    assert made == script("sbom").bill()

@@ -81,8 +81,8 @@ def _say_if_newer(version: str, result: Facts) -> None:
     if releases.parse(version) and not releases.known(version) and releases.compare(version, releases.newest()) > 0:
         result.put_unknown(
             "knowledge",
-            f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): packages are judged by "
-            f"its own METADATA, options and variables by {releases.newest()}; a newer sgldoctor may know it",
+            f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): packages are judged "
+            f"by its own METADATA, options and variables by {releases.newest()}; a newer sgldoctor may know it",
         )
 
 

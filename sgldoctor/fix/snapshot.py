@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from sgldoctor.errors import FixError
 from sgldoctor.probe.target import Target
 from sgldoctor.typed import Any, NamedTuple
 
@@ -57,7 +58,11 @@ def stamp(prefix: str) -> int:
 
 
 def take(target: Target) -> State:
-    """Read the folder into which repairs are written, and the platform's second one (``lib64``) where they differ."""
+    """Read the folder into which repairs are written, and the platform's second one (``lib64``) where they differ.
+
+    Raises:
+        FixError: a folder cannot be listed.
+    """
     site = site_of(target)
     packages: dict[str, Installed] = {}
     leftovers: list[str] = []
@@ -68,7 +73,11 @@ def take(target: Target) -> State:
         if not folder or real in seen or not os.path.isdir(folder):
             continue
         seen.add(real)
-        for entry in sorted(os.listdir(folder)):
+        try:
+            entries = sorted(os.listdir(folder))
+        except OSError as error:
+            raise FixError(f"cannot list {folder}: {error.strerror or error}") from error
+        for entry in entries:
             if entry.startswith("~"):
                 leftovers.append(entry)
             elif entry.endswith(".dist-info"):

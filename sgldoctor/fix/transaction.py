@@ -233,7 +233,11 @@ def finish(work: Work, entry: Entry, event: str, *, healthy: bool = False) -> No
         if earlier.prefix == entry.prefix and not earlier.end and earlier.id != entry.id:
             journal.append(work.folder, {"id": earlier.id, "event": "kept", "by": entry.id})
     before = snapshot.from_json(entry.begun["before"])
-    touched = {*snapshot.changed(before, snapshot.take(work.target)), *entry.touched}
+    touched = {*entry.touched}
+    try:
+        touched.update(snapshot.changed(before, snapshot.take(work.target)))
+    except FixError:  # what was named beforehand has to do: the repair itself is done and proved
+        pass
     journal.append(work.folder, {"id": entry.id, "event": event, "touched": sorted(touched)})
 
 

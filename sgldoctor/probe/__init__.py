@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from sgldoctor.facts import Facts
+from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
 
 SECONDS = 2.0
@@ -72,7 +73,18 @@ def _installed(target: Target) -> Facts:
     facts.merge(libraries(target, facts))
     facts.seconds["libraries"] = time.perf_counter() - middle
     facts.seconds["packages"] = middle - begin
+    _say_unread(target, facts)
     return facts
+
+
+def _say_unread(target: Target, facts: Facts) -> None:
+    """What of the environment could not be read is no proof of health, nor of anything that would be missing."""
+    inside = tuple(f"{folder.rstrip('/')}/" for folder in (target.prefix, *target.sites) if folder)
+    unread = {path: reason for path, reason in sorted(rooted.UNREAD.items()) if f"{path}/".startswith(inside)}
+    if unread:
+        path, reason = next(iter(unread.items()))
+        more = f", and {len(unread) - 1} more" if len(unread) > 1 else ""
+        facts.put_unknown("files", f"cannot be read: {path} ({reason}){more}", essential=True)
 
 
 class _Run:

@@ -16,7 +16,7 @@ from sgldoctor.probe import rooted, symbols
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
 from sgldoctor.probe.jit import stale
-from sgldoctor.probe.loader import Node, Process
+from sgldoctor.probe.loader import UNREADABLE, Node, Process
 from sgldoctor.probe.owners import Owners
 from sgldoctor.probe.shadows import shadows
 from sgldoctor.probe.target import Target
@@ -77,7 +77,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
     result.put("jit.stale", stale(process, target, base, [*preloaded, *torch.shared]), "probe")
     _damaged(process, target, facts, owners, found)
-    missing = [_sited(target, owners, row) for row in found.missing.values()]
+    missing = [_sited(target, owners, row) for row in found.missing.values() if not _unread(target, found, row)]
     if not target.live and not any(process.has(folder, "libc.so.6") for folder in process.defaults):
         # A folder with an environment and no system around it: what the system would bring cannot be judged.
         missing = [row for row in missing if _of_wheels(row)]
@@ -247,6 +247,18 @@ def _sited(target: Target, owners: Owners, row: Row) -> Row:
         "recorded_by": owners.recording(library),
         "text": f"{library}: cannot open shared object file (needed by {row['needed_by']})",
     }
+
+
+def _unread(target: Target, found: Findings, row: Row) -> bool:
+    """Whether a library may be there all the same: it, or a folder that may hold it, could not be read."""
+    library = row["library"]
+    if any(one["library"] == library and one["problem"].startswith(UNREADABLE) for one in found.corrupt.values()):
+        return True
+    within = tuple(f"{site}/{part}" for site in target.sites for part in ("torch/lib", "nvidia"))
+    return any(
+        path.endswith(f"/{library}") or (path.startswith(within) and ".so" not in os.path.basename(path))
+        for path in rooted.UNREAD
+    )
 
 
 def _of_wheels(row: Row) -> bool:

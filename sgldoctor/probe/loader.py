@@ -16,6 +16,7 @@ from sgldoctor.probe.elf import BadElf, Elf
 TRIPLETS = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 CACHE_FLAGS = {"x86_64": 0x0303, "aarch64": 0x0A03}
 """Flags of 64-bit entries of ld.so.cache (glibc, sysdeps/generic/ldconfig.h)."""
+UNREADABLE = "cannot be read"
 IN_PROCESS = frozenset({"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "linux-vdso.so.1"})
 
 
@@ -78,7 +79,7 @@ class Process:
             except BadElf as error:
                 found = error
             except OSError as error:
-                found = BadElf(f"cannot be read: {error.strerror or error}")
+                found = BadElf(f"{UNREADABLE}: {error.strerror or error}")
             self.files[host] = found
         return found
 
@@ -87,7 +88,8 @@ class Process:
         names = self.folders.get(folder)
         if names is None:
             names = self.folders[folder] = frozenset(rooted.names(self.root, folder))
-        return name in names and rooted.size(self.root, f"{folder}/{name}") is not None
+        listed = name in names or folder in rooted.UNREAD
+        return listed and rooted.size(self.root, f"{folder}/{name}") is not None
 
     def expand(self, node: Node, entries: tuple[str, ...] | None) -> list[str]:
         """RPATH or RUNPATH with ``$ORIGIN`` and ``$LIB`` filled in.

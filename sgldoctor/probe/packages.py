@@ -43,6 +43,7 @@ def packages(target: Target) -> Facts:
     under the same name is in ``packages.duplicates``.
     """
     start = time.perf_counter()
+    rooted.UNREAD.clear()
     facts = Facts()
     facts.put("python", _python(target), "probe")
     if not any(rooted.is_folder(target.root, site) for site in target.sites):
@@ -50,6 +51,10 @@ def packages(target: Target) -> Facts:
         facts.put_unknown("packages", because, essential=True)
         return facts
     found, leftovers = _scan(target)
+    for site in target.sites:
+        if site in rooted.UNREAD:  # half a list would make the other half look absent
+            facts.put_unknown("packages", f"cannot list {site}: {rooted.UNREAD[site]}", essential=True)
+            return facts
     effective, duplicates = _effective(found)
     facts.put("packages", [_public(row) for row in effective], "probe")
     facts.put("packages.duplicates", duplicates, "probe")
@@ -118,7 +123,12 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
             elif entry.endswith(".dist-info"):
                 row = _distribution(target, site, path, "METADATA")
                 if row is None:
-                    why = "no readable METADATA with a name and a version"
+                    unread = rooted.UNREAD.get(f"{path}/METADATA")
+                    why = (
+                        f"its METADATA cannot be read: {unread}"
+                        if unread
+                        else "no readable METADATA with a name and a version"
+                    )
                     leftovers.append(_leftover(entry[: -len(".dist-info")], path, why))
                 else:
                     found.append(row)

@@ -85,7 +85,8 @@ def records(target: Target, installed: list[Row]) -> Facts:
         core = CHECKED.fullmatch(row["name"]) is not None
         data = rooted.read(target.root, row["_path"] + "/RECORD", LIMIT)
         if not data:
-            if row["_path"].endswith(".dist-info") and row["installer"] in ("pip", "uv"):
+            unread = row["_path"] + "/RECORD" in rooted.UNREAD
+            if row["_path"].endswith(".dist-info") and row["installer"] in ("pip", "uv") and not unread:
                 unlisted.append(_unlisted(row, data))
             continue
         listed = entries(data)
@@ -114,7 +115,7 @@ def records(target: Target, installed: list[Row]) -> Facts:
             for second in names[position + 1 :]:
                 shared.setdefault((first, second), []).append(path)
         for row, size in owners:
-            if real is None or (size >= 0 and real != size):
+            if (real is None and path not in rooted.UNREAD) or (real is not None and size >= 0 and real != size):
                 others = [name for name in names if name != row["name"]]
                 found = _damage(row, path, "missing" if real is None else "size", real, size, library=True)
                 damaged.setdefault(row["_path"], []).append({**found, "owner": others[0] if others else ""})
@@ -147,7 +148,8 @@ def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, lis
     """Note a shared object of an ordinary distribution that is gone or unusable."""
     real = rooted.size(target.root, path)
     if real is None:
-        damaged.setdefault(row["_path"], []).append(_damage(row, path, "missing", library=True))
+        if path not in rooted.UNREAD:
+            damaged.setdefault(row["_path"], []).append(_damage(row, path, "missing", library=True))
     elif size >= 0 and real != size:
         try:
             Elf(rooted.resolve(target.root, path))
@@ -158,6 +160,8 @@ def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, lis
 
 
 def _gone(row: Row, path: str, size: int | None, damaged: dict[str, list[Row]]) -> None:
+    if path in rooted.UNREAD or os.path.dirname(path) in rooted.UNREAD:
+        return  # nobody knows
     problem = "missing" if size is None else "empty"
     damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
 

@@ -6,8 +6,13 @@ matters at a thousand files. :mod:`sgldoctor.probe.files` asks the same for a wh
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+
+UNREAD: dict[str, str] = {}
+"""What is there and could not be read, with the reason: a failing disk, a lack of rights. Not what is absent."""
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 OPEN = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 """For reading; not to be held by a fifo that somebody put there."""
@@ -61,7 +66,8 @@ def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
     """At most ``limit`` bytes of a file; None where it is absent or may not be read."""
     try:
         descriptor = os.open(path if root == "/" else resolve(root, path), OPEN)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _note(path, error)
         return None
     try:
         # Not until a short read: files of /proc come a page or a few lines at a time.
@@ -71,7 +77,8 @@ def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
             parts.append(data)
             limit -= len(data)
             size = 1 << 22 if len(data) == 1 << 16 else size
-    except OSError:
+    except OSError as error:
+        _note(path, error)
         return None
     finally:
         os.close(descriptor)
@@ -87,7 +94,8 @@ def text(root: str, path: str, limit: int = 1 << 20) -> str | None:
 def _stat(root: str, path: str) -> os.stat_result | None:
     try:
         return os.stat(path if root == "/" else resolve(root, path))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _note(path, error)
         return None
 
 
@@ -116,8 +124,14 @@ def is_folder(root: str, path: str) -> bool:
 
 
 def names(root: str, path: str) -> list[str]:
-    """The sorted entries of a folder; none where it is absent or may not be read."""
+    """The sorted entries of a folder; none where it is absent or may not be read (then it is in :data:`UNREAD`)."""
     try:
         return sorted(os.listdir(path if root == "/" else resolve(root, path)))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        _note(path, error)
         return []
+
+
+def _note(path: str, error: OSError | ValueError) -> None:
+    if isinstance(error, OSError) and error.errno not in _ABSENT:
+        UNREAD[path] = error.strerror or str(error)

@@ -71,12 +71,11 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
     for match in rule.logs:
         if len(match.anchor.encode()) < ANCHOR_BYTES:
             problems.append(f"anchor {match.anchor!r} is shorter than {ANCHOR_BYTES} bytes")
-        for pattern in (match.pattern, match.unless):
-            problems += lint_regex(pattern)
         try:
             names |= set(re.compile(match.pattern).groupindex)
         except re.error:
             pass  # reported by lint_regex
+    problems += lint_patterns(rule)
     for fact in (*rule.facts, *rule.needs):
         problems += _lint_fact(fact)
     for fact in rule.facts:
@@ -98,6 +97,13 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
         problems += [f"placeholder {{{name}}} is neither a group, a column nor a fact" for name in template.names(text)
                      if not _placeholder(name, names)]  # fmt: skip
     return problems
+
+
+def lint_patterns(rule: Rule) -> list[str]:
+    """The problems of a rule's regular expressions alone."""
+    return [
+        problem for match in rule.logs for pattern in (match.pattern, match.unless) for problem in lint_regex(pattern)
+    ]
 
 
 def _texts(action: dict[str, Any]) -> list[str]:

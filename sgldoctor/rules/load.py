@@ -17,7 +17,7 @@ from sgldoctor.errors import InputError, RuleError
 from sgldoctor.rules import base
 from sgldoctor.rules.base import Compiled, Parsed, RuleBase
 
-CACHE_FORMAT = 5
+CACHE_FORMAT = 6
 """Raise it when the compiled form changes, so that stale caches are left alone."""
 
 
@@ -35,7 +35,7 @@ def load(folders: Sequence[str] = ()) -> RuleBase:
     for folder in folders:
         if not os.path.isdir(folder):
             raise InputError(f"{folder}: no such folder of rules")
-        compiled = folder_rules(folder)
+        compiled = folder_rules(folder, foreign=True)
         for slug, _, path, _ in compiled[0]:
             if slug in seen:
                 raise RuleError(f"{path}: a rule named {slug!r} exists already: {seen[slug]}")
@@ -64,15 +64,26 @@ def compile_folder(folder: str) -> Compiled:
     return base.compiled(parse_folder(folder))
 
 
-def folder_rules(folder: str) -> Compiled:
-    """As :func:`compile_folder`, through the cache; an unusable cache is no error, only slower."""
+def folder_rules(folder: str, *, foreign: bool = False) -> Compiled:
+    """As :func:`compile_folder`, through the cache; an unusable cache is no error, only slower.
+
+    ``foreign`` rules have not passed our tests: RuleError as well for a pattern that is slow on some text.
+    """
     files = _files(folder)
     path = os.path.abspath(folder)
     name = f"rules-{cache.of_path(path)}.marshal"
-    key = (CACHE_FORMAT, path, tuple(_stamp(file) for file in files))
+    key = (CACHE_FORMAT, foreign, path, tuple(_stamp(file) for file in files))
     held = cache.held(name, key)
     if held is None:
-        held = base.compiled(_parse(folder, file) for file in files)
+        parsed = [_parse(folder, file) for file in files]
+        held = base.compiled(parsed)
+        if foreign:
+            from sgldoctor.rules.lint import lint_patterns
+            from sgldoctor.rules.schema import build
+
+            for slug, area, file, data in parsed:
+                for problem in lint_patterns(build(data, slug, area, file)):
+                    raise RuleError(f"{file}: {problem}")
         cache.keep(name, key, held)
     return held  # type: ignore[no-any-return]
 

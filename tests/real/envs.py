@@ -17,6 +17,7 @@ from sgldoctor import pipeline
 from sgldoctor.cli import common, fix
 from sgldoctor.cli.options import Namespace
 from sgldoctor.cli.repair import repair as carry_out
+from sgldoctor.errors import DoctorError
 from sgldoctor.fix import snapshot
 from sgldoctor.probe.environments import find
 from sgldoctor.probe.packages import packages
@@ -207,4 +208,7 @@ def repair(target: Target, words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(repair(find(None, sys.argv[1], None, os.environ), sys.argv[2:]))
+    try:
+        sys.exit(repair(find(None, sys.argv[1], None, os.environ), sys.argv[2:]))
+    except DoctorError as error:
+        sys.exit(f"sgldoctor: {error}")
