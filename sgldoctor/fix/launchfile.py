@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from sgldoctor.errors import FixError
-from sgldoctor.fix import launchvars
+from sgldoctor.fix import launchkeys, launchvars
 from sgldoctor.fix.actions import Action, SetEnv, UnsetEnv, quote
 from sgldoctor.fix.launchline import Change, changed, changes
 from sgldoctor.launch import files
@@ -64,11 +64,11 @@ def found(text: str, name: str, environ: Mapping[str, str]) -> list[Located]:
 
 
 def _one(text: str, located: Located, actions: Sequence[Action], release: str) -> str:
-    words = [word.text for word in located.command.arguments]
-    if located.kind in ("config", "json", "python") and changes(words, actions, release):
-        raise FixError(f"line {located.line}: options in a file of this kind are yours to change")
+    wanted = changes([word.text for word in located.command.arguments], actions, release)
     edits: list[Edit] = []
-    if changes(words, actions, release):
+    if wanted and located.kind in launchkeys.KINDS:
+        edits += launchkeys.edits(text, located, wanted, release)
+    elif wanted:
         tokens, layout = _tokens(text, located)
         for change in changes([token.text for token in tokens], actions, release):
             edits += _edits(text, tokens, change, layout)

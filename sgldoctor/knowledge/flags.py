@@ -211,6 +211,12 @@ def by_dest(dest: str) -> str:
     return _dests().get(dest, "")
 
 
+def dest_of(flag: str, release: str) -> str:
+    """The attribute of ``ServerArgs`` that a flag sets in ``release``; for one that it lacks, as it would be named."""
+    found = _entry(canonical(flag), release) if release in _order() else None
+    return str(found["dest"]) if found else flag[2:].replace("-", "_")
+
+
 def spans(name: str) -> list[tuple[str, str]]:
     """The ranges of releases that accept the spelling ``name``, oldest first, both ends included."""
     known = _data()["releases"]

@@ -97,6 +97,11 @@ def _scalar(node: Any) -> Any:
     return text
 
 
+def value_of(node: Any) -> Any:
+    """The value of a node of PyYAML as it is read here: plain data, without lines."""
+    return _value(_plain(node, [_MOST]))
+
+
 def _value(entry: Entry) -> Any:
     """An entry without its lines."""
     data = entry[0]

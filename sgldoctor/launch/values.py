@@ -72,7 +72,7 @@ def of_python(text: str) -> list[Values]:
         values: dict[str, Any] = {}
         for keyword in node.keywords:
             if keyword.arg:
-                values[keyword.arg] = _literal(keyword.value)
+                values[keyword.arg] = literal(keyword.value)
             elif isinstance(keyword.value, ast.Name) and keyword.value.id in spread:
                 used.add(keyword.value.id)
                 values.update(spread[keyword.value.id])
@@ -86,13 +86,14 @@ def of_python(text: str) -> list[Values]:
 
 def _dictionary(node: ast.Dict) -> dict[str, Any]:
     return {
-        key.value: _literal(value)
+        key.value: literal(value)
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and isinstance(key.value, str)
     }
 
 
-def _literal(node: ast.expr) -> Any:
+def literal(node: ast.expr) -> Any:
+    """The value of a literal in a syntax tree, or the mark of one that only running the program would tell."""
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

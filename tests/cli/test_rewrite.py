@@ -105,12 +105,22 @@ def test_unsafe_changes_have_to_be_named(script: Path, capsys: pytest.CaptureFix
     assert script.read_text() == AFTER
 
 
-def test_file_that_cannot_be_rewritten_for_sure_is_refused(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_argument_file_is_written_with_a_backup(script: Path) -> None:
     config = script.with_name("config.yaml")
-    config.write_text("model-path: m\nmax-micro-batch-size: 8\n")
+    config.write_text("model-path: m # which\nmax-micro-batch-size: 8\n")
+    assert launch(config, "--fix", "--yes") == 0
+    assert config.read_text() == "model-path: m # which\npp-max-micro-batch-size: 8\n"
+    (backup,) = config.parent.glob("config.yaml.sgldoctor-*")
+    assert "\nmax-micro-batch-size: 8\n" in backup.read_text()
+
+
+def test_file_that_cannot_be_rewritten_for_sure_is_refused(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = script.with_name("start.py")
+    text = "args = {'model_path': 'm', 'max_micro_batch_size': 8}\n"
+    config.write_text(text)
     assert launch(config, "--fix", "--yes") == 1
-    assert "yours to change" in capsys.readouterr().err
-    assert config.read_text().startswith("model-path: m\nmax")
+    assert "by hand" in capsys.readouterr().err
+    assert config.read_text() == text
 
 
 def test_own_link_is_followed_and_a_foreign_one_is_not(script: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -218,8 +218,7 @@ def test_flag_under_another_name_keeps_place_and_value() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "action"),
     [
-        ("config.yaml", "model-path: m\ntp-size: 7\n", SetFlag("--tp-size", "4")),
-        ("start.py", "Engine(model_path='m', tp_size=7)\n", SetFlag("--tp-size", "4")),
+        ("start.py", "args = {'model_path': 'm', 'tp_size': 7}\n", SetFlag("--tp-size", "4")),
         # The variable is set in a file that is sourced.
         ("run.sh", ". ./env.sh\npython3 -m sglang.launch_server $ARGS\n", RemoveFlag("--tp-size")),
         ("compose.yaml", "services:\n  a:\n    env_file: x\n    command: sglang serve m\n", UnsetEnv("A")),
