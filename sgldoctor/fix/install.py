@@ -51,13 +51,17 @@ class Settings(NamedTuple):
 
 
 class Installer(NamedTuple):
-    """How to call it: ``kind`` is uv or pip, ``argv`` the words up to and including ``pip``."""
+    """How to call it: ``kind`` is uv or pip, ``argv`` the words up to and including ``pip``.
+
+    ``listed`` has, for requirements that pip takes from a file only, the path of that file.
+    """
 
     kind: str
     argv: tuple[str, ...]
     python: str
     environ: dict[str, str]
     settings: Settings
+    listed: Mapping[str, str] = {}
 
     def words(self, step: Step, *, dry: bool = False, anew: bool = False) -> list[str]:
         """The whole command line of a step. ``anew`` asks the dry run for what is there already, too."""
@@ -76,7 +80,10 @@ class Installer(NamedTuple):
             words.append("--reinstall" if self.kind == "uv" else "--force-reinstall")
         if not step.deps:
             words.append("--no-deps")
-        return [*words, *self.sources(step.packages), *step.packages]
+        words += self.sources(step.packages)
+        for text in step.packages:
+            words += ["-r", self.listed[text]] if text in self.listed else [text]
+        return words
 
     def sources(self, packages: Sequence[str]) -> list[str]:
         """The options that say where wheels of these packages come from, and what they are held to."""

@@ -14,6 +14,7 @@ TAKEN = {
     "constraint": ("UV_CONSTRAINT", " "),
     "trusted-host": ("UV_INSECURE_HOST", " "),
     "cert": ("SSL_CERT_FILE", " "),
+    "require-hashes": ("UV_REQUIRE_HASHES", " "),
 }
 
 
@@ -24,11 +25,7 @@ def for_uv(prefix: str, environ: Mapping[str, str]) -> tuple[dict[str, str], boo
     """
     if any(environ.get(name) for name in UV_INDEXES) or _has_uv_toml(environ):
         return {}, False
-    found = _pip_conf(prefix, environ)
-    for key in (*TAKEN, "no-index"):
-        value = environ.get("PIP_" + key.upper().replace("-", "_"))
-        if value:
-            found[key] = value
+    found = settings(prefix, environ)
     made: dict[str, str] = {}
     for key, value in found.items():
         if key in TAKEN:
@@ -39,6 +36,16 @@ def for_uv(prefix: str, environ: Mapping[str, str]) -> tuple[dict[str, str], boo
         # pip looks at all indexes and takes the best version; uv by default stops at the first that has the name.
         made.setdefault("UV_INDEX_STRATEGY", "unsafe-best-match")
     return made, found.get("no-index", "").lower() in ("1", "true", "yes", "on")
+
+
+def settings(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What pip is told by its files and by variables, of the settings that matter to a repair."""
+    found = _pip_conf(prefix, environ)
+    for key in (*TAKEN, "no-index"):
+        value = environ.get("PIP_" + key.upper().replace("-", "_"))
+        if value:
+            found[key] = value
+    return found
 
 
 def _home(environ: Mapping[str, str]) -> str:

@@ -193,17 +193,36 @@ def hashed(env: Env, folder: Path, *stems: str) -> Path:
     return path
 
 
-def test_hashes_are_kept_where_they_are_required(broken: Env, tmp_path: Path) -> None:
-    broken.uv("uninstall", "numpy")
-    before = broken.versions()
-    required = {"UV_REQUIRE_HASHES": "1"}
+def by(env: Env) -> tuple[str, str]:
+    """The installer that the environment is meant for: its own pip where it has one."""
+    return ("--installer", "pip" if env.file("pip").exists() else "uv")
+
+
+@pytest.mark.parametrize("told", ["variable", "pip.conf"])
+def test_hashes_are_kept_where_they_are_required(env: Env, tmp_path: Path, told: str) -> None:
+    env.uv("uninstall", "nvidia-cudnn-cu12", "numpy")
+    before = env.versions()
+    required = {"UV_REQUIRE_HASHES": "1", "PIP_REQUIRE_HASHES": "1"}
+    if told == "pip.conf":  # uv is told of what pip has been told
+        (tmp_path / "pip.conf").write_text("[install]\nrequire-hashes = true\n")
+        required = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
     with pytest.raises(FixError, match="no --constraint file pins numpy with a hash"):
-        broken.repair("--yes", **required)
-    wrong = hashed(broken, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
+        env.repair(*by(env), "--yes", **required)
+    wrong = hashed(env, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
     wrong.write_text(wrong.read_text().replace("sha256:", "sha256:" + "0" * 8)[:-9] + "\n")
     with pytest.raises(FixError):
-        broken.repair("--yes", "--constraint", str(wrong), **required)
-    assert broken.versions() == before
-    right = hashed(broken, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
-    assert broken.repair("--yes", "--constraint", str(right), **required) == 0
-    assert broken.versions()["numpy"] == "2.4.6"
+        env.repair(*by(env), "--yes", "--constraint", str(wrong), **required)
+    assert env.versions() == before
+    right = hashed(env, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
+    assert env.repair(*by(env), "--yes", "--constraint", str(right), **required) == 0
+    assert env.versions()["numpy"] == "2.4.6"
+
+
+def test_what_no_hash_could_bring_back_is_said_before(
+    env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env.install("--no-deps", "sgl-kernel==0.3.19")
+    listed = hashed(env, tmp_path, "sgl_kernel-0.3.21")
+    required = {"UV_REQUIRE_HASHES": "1", "PIP_REQUIRE_HASHES": "1"}
+    assert env.repair(*by(env), "--dry-run", "--constraint", str(listed), **required) == 1
+    assert "no --constraint file has a hash of sgl-kernel==0.3.19" in capsys.readouterr().out
