@@ -138,14 +138,22 @@ def _newest() -> str:
     return releases()[-1]
 
 
-def agreed(args: Namespace) -> bool:
-    """Ask on the terminal; False where there is none, or where a machine reads the output."""
-    if args.format != "human" or not sys.stdin.isatty():
-        return False
+def can_ask(args: Namespace) -> bool:
+    """Whether a person is there to answer: at a terminal, and the output is not read by a machine."""
+    return args.format == "human" and sys.stdin.isatty()
+
+
+def agreed(args: Namespace, question: str = "Apply?") -> bool:
+    """Ask on the terminal; False where nobody can be asked."""
+    return can_ask(args) and answer(f"{question} [y/N]") in ("y", "yes")
+
+
+def answer(question: str) -> str:
+    """What the person types, in lower case; ``""`` at the end of the input."""
     try:
-        return input("Apply? [y/N] ").strip().lower() in ("y", "yes")
+        return input(question + " ").strip().lower()
     except EOFError:
-        return False
+        return ""
 
 
 class Waiting:

@@ -52,7 +52,9 @@ def repair(report: Report, target: Target, args: Namespace, again: Again) -> int
         sys.stdout.write(_script(plan, target, report, args))
         return 0 if args.exit_zero else report.exit_status
     if plan.empty:
-        _tell_unfinished(target, quiet)
+        if not _go_on(target, args, quiet, "keep it as it is"):
+            return 1
+        _close_unfinished(report, target, args)
         note = {"result": "nothing to apply", **show.to_json(plan)}
         status = common.emit(report._replace(fixed=note), args)
         head = "Nothing that the doctor may repair by itself." if report.causes else "Nothing to repair."
@@ -60,9 +62,10 @@ def repair(report: Report, target: Target, args: Namespace, again: Again) -> int
         return status
     if not quiet:
         common.emit(report, args)
-    _tell_unfinished(target, quiet)
     if not target.live:
         raise FixError("an unpacked image (--root) is only examined: run the commands of the report inside it")
+    if not _go_on(target, args, quiet, "finish it"):
+        return 1
     prepared = _prepare(plan, target, report, args)
     _say_plan("Plan:", prepared.plan, prepared.moves, prepared.warnings, quiet)
     if args.dry_run:
@@ -116,12 +119,14 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
             )
         installer = install.choose(target, settings(args), _has_pip(report))
         preflight.refuse(target, report.facts, installer, before)
-        plan = plan._replace(steps=hashes.pinned(installer, plan.steps))
+        installer, steps = hashes.pinned(installer, plan.steps, state_folder(target.environ))
+        plan = plan._replace(steps=steps)
         installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
         versions = {name: entry.version for name, entry in before.packages.items()}
         moves = install.resolve(installer, plan.steps, versions)
         preflight.refuse_moves(moves, before)
         moves = sizes.sized(installer, moves, state_folder(target.environ))
+        warnings += hashes.no_way_back(installer, moves)
         warnings += [
             f"process {pid} uses this environment: restart it afterwards ({command})"
             for pid, command in preflight.users(target)
@@ -239,10 +244,37 @@ def _say_plan(head: str, plan: Plan, moves: tuple[Move, ...] | None, warnings: t
         _speaker(quiet)(line)
 
 
-def _tell_unfinished(target: Target, quiet: bool) -> None:
-    entry = journal.unfinished(state_folder(target.environ), target.prefix)
-    if entry is not None:
-        _speaker(quiet)(
-            f"An earlier repair of this environment was interrupted ({entry.id}: {entry.why}). "
-            f"'sgldoctor undo {entry.id}' takes it back; a repair now finishes it."
-        )
+def _go_on(target: Target, args: Namespace, quiet: bool, what: str) -> bool:
+    """Tell of an earlier repair that was interrupted; False where a person does not want to go on with a new one.
+
+    A person at a terminal is asked: go on (``what``), take it back, which is done here, or leave all as it is.
+    """
+    folder = state_folder(target.environ)
+    entry = journal.unfinished(folder, target.prefix) if target.live else None
+    if entry is None:
+        return True
+    _speaker(quiet)(
+        f"An earlier repair of this environment was interrupted ({entry.id}: {entry.why}). "
+        f"'sgldoctor undo {entry.id}' takes it back; a repair now finishes it."
+    )
+    if args.yes or args.dry_run or not common.can_ask(args):
+        return True
+    said = common.answer(f"f: {what}, t: take it back, anything else: leave all as it is [f/t/N]")
+    if said in ("t", "take it back"):
+        from sgldoctor.cli import undo
+
+        undo.environment(folder, entry, args, agreed=lambda *_: True)
+        return False
+    if said not in ("f", what):
+        common.write("nothing was changed\n")
+        return False
+    return True
+
+
+def _close_unfinished(report: Report, target: Target, args: Namespace) -> None:
+    """Where nothing is wrong any more, an interrupted repair is over: it had done all, or somebody else has."""
+    folder = state_folder(target.environ)
+    entry = journal.unfinished(folder, target.prefix) if target.live else None
+    broken = any(finding.role == "cause" and finding.severity == "error" for finding in report.findings)
+    if entry is not None and not broken and not args.dry_run and (args.yes or common.can_ask(args)):
+        journal.append(folder, {"id": entry.id, "event": "kept"})

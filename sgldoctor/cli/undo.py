@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sgldoctor.cli import common
+from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import FixError
 from sgldoctor.report.text import clean
 from sgldoctor.typed import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   sgldoctor undo --list                        what was repaired, when, and how it ended
-  sgldoctor undo                               take back the last repair of the active environment
+  sgldoctor undo                               take back the last repair of the active environment, after asking
+  sgldoctor undo --yes                         the same without a question
   sgldoctor undo 20261124-021500-3f2a          take back this one, of whichever environment or file
 """
 
@@ -32,6 +34,7 @@ def main(arguments: list[str]) -> int:
     )
     made.add_argument("--list", action="store_true", help="list the repairs")
     made.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    made.add_argument("--yes", action="store_true", help="do not ask (without a terminal nothing is asked)")
     common.environment(made)
     fix.add_installer(made)
     args = made.parse_args(arguments)
@@ -44,7 +47,25 @@ def main(arguments: list[str]) -> int:
     prefix = "" if args.id else common.target(args).prefix
     entry = journal.undoable(folder, prefix, args.id)
     if entry.begun.get("file"):
-        return _file(folder, entry, args.dry_run, args.format)
+        return _file(folder, entry, args)
+    return environment(folder, entry, args, agreed=_agreed)
+
+
+def environment(
+    folder: str, entry: Entry, args: Namespace, *, agreed: Callable[[Entry, Sequence[str], Namespace], bool]
+) -> int:
+    """Take back a repair of an environment, finished or not; returns the exit status.
+
+    Args:
+        folder: of the journal.
+        entry: the repair.
+        args: with the options of the installer and ``format``.
+        agreed: asked before anything changes, with what would be done.
+
+    Raises:
+        FixError: it cannot be taken back, or not wholly; the journal stays open then.
+    """
+    from sgldoctor.cli import fix
     from sgldoctor.fix import install, preflight, snapshot, transaction
     from sgldoctor.probe.environments import find
 
@@ -64,6 +85,8 @@ def main(arguments: list[str]) -> int:
     if args.dry_run:
         text = "\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])])
         return _told(entry, "dry run: nothing was changed", lines, (), args.format, text)
+    if not agreed(entry, lines, args):
+        return 1
     lock = preflight.lock(folder, target.prefix)
     say = (lambda text: common.write(clean(text) + "\n")) if args.format == "human" else (lambda _: None)
     try:
@@ -72,6 +95,17 @@ def main(arguments: list[str]) -> int:
         os.close(lock)
     text = "\n".join([*(f"note: {note}" for note in notes), f"{entry.id} is taken back: {entry.why}"])
     return _told(entry, "undone", lines, notes, args.format, text)
+
+
+def _agreed(entry: Entry, lines: Sequence[str], args: Namespace) -> bool:
+    """Whether a person at a terminal agrees to what would be done; elsewhere the command itself says so."""
+    if args.yes or not common.can_ask(args):
+        return True
+    common.write(clean("\n".join([f"{entry.id}: {entry.why}", *(lines or ["nothing differs"])])) + "\n")
+    if common.agreed(args, "Take it back?"):
+        return True
+    common.write("nothing was changed\n")
+    return False
 
 
 def _told(entry: Entry, result: str, done: Sequence[str], notes: Sequence[str], form: str, text: str) -> int:
@@ -88,13 +122,16 @@ def _told(entry: Entry, result: str, done: Sequence[str], notes: Sequence[str], 
     return 0
 
 
-def _file(folder: str, entry: Entry, dry_run: bool, form: str) -> int:
+def _file(folder: str, entry: Entry, args: Namespace) -> int:
     """Put back a file that ``launch --fix`` has written."""
     from sgldoctor.fix import effects, journal, preflight
 
+    form = args.format
     what = [f"take back: {entry.prefix} as it was before"]
-    if dry_run:
+    if args.dry_run:
         return _told(entry, "dry run: nothing was changed", what, (), form, f"{entry.id}: {entry.why}\n{what[0]}")
+    if not _agreed(entry, what, args):
+        return 1
     lock = preflight.lock(folder, entry.prefix)
     try:
         ground = effects.Ground("", os.environ, entry.id)

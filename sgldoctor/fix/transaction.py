@@ -145,6 +145,8 @@ def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = F
         only = None if everything else entry.touched
         steps, lost = steps_back(work, entry, everything=everything)
         notes += [f"{name} cannot be brought back by an installer" for name in lost]
+        if work.installer is not None:
+            work = work._replace(installer=hashes.handed_on(work.installer, steps, work.folder))
         for step in steps:
             say(f"{step.verb} {', '.join(step.packages)}")
             ran = _take(work, step)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
 import tarfile
-import termios
 import time
 from pathlib import Path
 
@@ -20,6 +15,7 @@ import pytest
 
 from sgldoctor.running.kept import Kept, line_of, text_of
 from tests.cli.test_errors import ROOT, doctor, one_line
+from tests.terminal import talk
 
 RUN = [sys.executable, "-m", "sgldoctor", "run"]
 CRASH = ROOT / "fixtures" / "missing-libcudnn" / "fires-import.log"
@@ -162,26 +158,9 @@ def test_processes_left_behind_do_not_hold_it() -> None:
         assert b"still hold its output" in running.stderr.read()
 
 
-def on_terminal(*command: str, keys: bytes = b"", until: bytes = b"\x00") -> tuple[bytes, int]:
+def on_terminal(*command: str, keys: bytes = b"", until: bytes = b"") -> tuple[bytes, int]:
     """What appears on a terminal of 70 columns, and the status; ``keys`` are pressed once ``until`` has appeared."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(ROOT)
-        os.execv(RUN[0], [*RUN, "--", *command])
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 70, 0, 0))
-    shown = b""
-    while select.select([terminal], [], [], 30)[0]:
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:
-            break
-        shown += piece
-        if keys and until in shown:
-            os.write(terminal, keys)
-            keys = b""
-    _, status = os.waitpid(pid, 0)
-    os.close(terminal)
-    return shown, os.waitstatus_to_exitcode(status)
+    return talk([*RUN, "--", *command], [(until, keys)] if keys else [], ROOT)
 
 
 def test_a_terminal_stays_a_terminal() -> None:

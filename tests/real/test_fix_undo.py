@@ -20,10 +20,12 @@ from sgldoctor.fix import journal
 from sgldoctor.fix.tools import state_folder
 from sgldoctor.fix.verify import violated
 from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env
+from tests.terminal import talk
 
 pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
 
 ROOT = Path(__file__).resolve().parents[2]
+REPAIR = [sys.executable, "-m", "tests.real.envs"]
 BREAKS = {
     "no cudnn": lambda env: env.uv("uninstall", "nvidia-cudnn-cu12"),
     "no nccl": lambda env: env.uv("uninstall", "nvidia-nccl-cu12"),
@@ -123,25 +125,60 @@ def test_killed_between_steps(uv_env: Env, tmp_path: Path, call: int, moment: st
     assert env.file(KERNEL).exists()
 
 
+def interrupted(env: Env, folder: Path) -> str:
+    """A repair killed after its first step; its id."""
+    env.install("--no-deps", "sglang-kernel==0.4.1")
+    path = f"{killer(folder, 1, 'after')}:{env.environ['PATH']}"
+    command = [*REPAIR, str(env.prefix), "--yes", "--find-links", str(env.wheels), "--no-index"]
+    subprocess.run(command, env={**env.environ, "PATH": path}, cwd=ROOT, capture_output=True, check=False)
+    _wait_for_lock(env)
+    assert last(env).end == ""
+    return last(env).id
+
+
+FINISH = (b"[f/t/N]", b"f\n"), (b"Apply? [y/N]", b"y\n")
+
+
+@pytest.mark.parametrize(
+    ("answers", "end", "status"),
+    [(FINISH, "kept", 0), (((b"[f/t/N]", b"t\n"),), "undone", 1), (((b"[f/t/N]", b"\n"),), "", 1)],
+)
+def test_person_at_a_terminal_is_asked_what_becomes_of_it(
+    uv_env: Env, tmp_path: Path, answers: tuple[tuple[bytes, bytes], ...], end: str, status: int
+) -> None:
+    name = interrupted(uv_env, tmp_path / "bin")
+    command = [*REPAIR, str(uv_env.prefix), "--find-links", str(uv_env.wheels), "--no-index"]
+    environ = {**uv_env.environ, "PATH": f"{Path(UV).parent}:{uv_env.environ['PATH']}"}
+    shown, ended = talk(command, answers, ROOT, environ)
+    entry = next(entry for entry in journal.read(state_folder(uv_env.environ)) if entry.id == name)
+    assert (entry.end, ended) == (end, status), shown
+    assert ("sglang-kernel" in uv_env.versions()) is (end == "undone")
+
+
+def test_undo_asks_at_a_terminal(uv_env: Env) -> None:
+    uv_env.uv("uninstall", "numpy")
+    assert uv_env.repair("--yes", "--installer", "uv") == 0
+    command = [sys.executable, "-m", "sgldoctor", "undo", "--venv", str(uv_env.prefix), "--installer", "uv"]
+    shown, status = talk(command, [(b"Take it back? [y/N]", b"n\n")], ROOT, uv_env.environ)
+    assert (status, b"uninstall numpy" in shown, b"nothing was changed" in shown) == (1, True, True)
+    assert last(uv_env).end == "verified"
+    shown, status = talk([*command, "--yes"], [], ROOT, uv_env.environ)
+    assert (status, last(uv_env).end) == (0, "undone"), shown
+
+
 def test_next_repair_names_and_finishes_what_was_interrupted(
     uv_env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     env = uv_env
-    env.install("--no-deps", "sglang-kernel==0.4.1")
-    path = f"{killer(tmp_path / 'bin', 1, 'after')}:{env.environ['PATH']}"
-    command = [sys.executable, "-m", "tests.real.envs", str(env.prefix), "--yes", "--find-links", str(env.wheels),
-               "--no-index"]  # fmt: skip
-    subprocess.run(command, env={**env.environ, "PATH": path}, cwd=ROOT, capture_output=True, check=False)
-    _wait_for_lock(env)
-    interrupted = last(env).id
+    name = interrupted(env, tmp_path / "bin")
     for key, value in env.environ.items():
         monkeypatch.setenv(key, value)
     main(["check", "--venv", str(env.prefix)])
-    assert f"sgldoctor undo {interrupted}" in capsys.readouterr().err  # an examination names it, too
+    assert f"sgldoctor undo {name}" in capsys.readouterr().err  # an examination names it, too
     env.repair("--yes")
-    assert f"was interrupted ({interrupted}" in capsys.readouterr().out
+    assert f"was interrupted ({name}" in capsys.readouterr().out
     ended = {entry.id: entry.end for entry in journal.read(state_folder(env.environ))}
-    assert ended[interrupted] == "kept"  # finished by the other one
+    assert ended[name] == "kept"  # finished by the other one
     assert "verified" in ended.values()
     env.install(*WHOLE)
     assert env.report().exit_status == 0
