@@ -210,7 +210,8 @@ FACTS: dict[str, dict[str, str]] = {
     },
     "symbols.undefined": {
         "symbol": "first symbol that nothing exports",
-        "demangled": "its qualified C++ name without arguments, or empty",
+        "demangled": "the same as C++: c10::cuda::f(int, bool), or empty",
+        "other": "form of the same function that the library has instead, as C++, or empty",
         "needed_by": "file that needs it",
         "owner": "distribution of that file",
         "provider": "distribution whose library should export it",
@@ -316,7 +317,12 @@ FACTS: dict[str, dict[str, str]] = {
     },
     "host.shortages": {
         "what": "open files, locked memory, memory of the container, disk for models, ...",
-        "kind": "nofile, memlock, memory or disk",
+        "kind": "nofile, memlock, memory, disk or read-only (a folder of caches)",
+    },
+    "gpu.topology": {
+        "kind": "peer (no peer access over NVLink), pcie (none over PCIe) or numa (on another NUMA node than every "
+        "active RDMA device)",
+        "gpus": "GPU 3, or GPUs 0, 1",
     },
     "gpus.mixed": {"models": "list of the different GPU models of this machine"},
     "driver": {
@@ -371,6 +377,19 @@ FACTS: dict[str, dict[str, str]] = {
         "active": "number of ports that are ACTIVE",
         "note": "one sentence",
     },
+    "rdma.transports": {
+        "name": "Mooncake, NIXL or NVSHMEM, where it is installed and a port is active",
+        "needs": "nvidia_peermem, DMA-BUF, or either",
+        "setting": "variable that chooses between the two, or empty",
+        "possible": "True where it can register GPU memory, None where that could not be asked",
+        "other": "True where the way that it does not try would work",
+        "used": "True where the launch line moves GPU memory by it",
+    },
+    "launch.rdma": {
+        "device": "RDMA device that the launch line names and that is not usable",
+        "problem": "absent, hidden (not in /dev/infiniband) or down",
+        "note": "one sentence",
+    },
     "host": {
         "system": "linux, darwin, windows",
         "machine": "x86_64, aarch64",
@@ -418,6 +437,7 @@ FACTS: dict[str, dict[str, str]] = {
         "version": "its version",
         "where": "distribution, module folder or device file",
         "variant": "cu12, cu13 or empty",
+        "registers": "how Mooncake registers GPU memory: peermem, dmabuf, variable (WITH_NVIDIA_PEERMEM) or empty",
     },
     "hub": {
         "home": "hub cache folder",

@@ -17,11 +17,13 @@ STAGES = (
     ("libraries", ("loader.missing", "loader.corrupt")),
     ("driver", ("driver", "gpus")),
     ("rdma", ("modules",)),
+    ("topology", ("gpus",)),
     ("machine", ("gpus", "host.events", "host", "disks")),
     ("environment", ("environment", "environment.warned", "libraries.shadowed")),
     ("models", ("log.failed_import",)),
     ("modelfiles", ("model.files",)),
     ("launch", ("launch", "launch.argument", "launch.option", "model")),
+    ("transports", ("rdma.registration", "rdma.devices")),
 )
 """Stages in order: a later one may use what an earlier one derived."""
 

@@ -16,7 +16,7 @@ def derive(facts: Facts) -> Facts:
     """The facts ``gpu.troubles`` and ``host.shortages``, each where what it is made of is known."""
     found = Facts()
     if facts.known("gpus") or facts.known("host.events"):
-        found.put("gpu.troubles", [*_states(facts), *_complaints(facts)], "derived")
+        found.put("gpu.troubles", [*_states(facts), *_links_down(facts), *_complaints(facts)], "derived")
     if facts.known("host") or facts.known("disks"):
         found.put("host.shortages", [*_limits(facts), *_disks(facts)], "derived")
     return found
@@ -37,6 +37,23 @@ def _states(facts: Facts) -> list[Row]:
             rows.append(_trouble(name, "ecc", f"{name}: {errors} memory errors that ECC could not correct"))
         if gpu.get("mig") is True:
             rows.append(_trouble(name, "mig", f"{name}: MIG is on, so a process sees one slice of it at most"))
+    return rows
+
+
+def _links_down(facts: Facts) -> list[Row]:
+    """GPUs behind an NVSwitch with fewer NVLinks up than their equals: only there are all of them wired alike."""
+    rows = []
+    models: dict[str, list[Row]] = {}
+    for gpu in facts.rows("gpus"):
+        if isinstance(gpu.get("nvlinks"), int):
+            models.setdefault(str(gpu.get("name")), []).append(gpu)
+    for gpus in models.values():
+        most = max(gpu["nvlinks"] for gpu in gpus)
+        for gpu in gpus if any(gpu.get("nvswitch") for gpu in gpus) else ():
+            if gpu["nvlinks"] < most:
+                name = f"GPU {gpu.get('index')}"
+                text = f"{name}: {gpu['nvlinks']} NVLinks are up, its equals have {most}"
+                rows.append(_trouble(name, "nvlink", text))
     return rows
 
 
@@ -83,6 +100,10 @@ def _disks(facts: Facts) -> list[Row]:
         purpose, free = str(disk.get("for")), disk.get("free_mib")
         if purpose == "models" and any(row.get("complete") for row in facts.rows("hub.models")):
             continue  # what is wanted may be there already
+        if purpose == "caches" and disk.get("writable") is False:
+            text = f"{disk.get('path')} cannot be written, and kernels that are compiled at first use are kept there"
+            rows.append(_shortage(str(disk.get("path")), "read-only", text))
+            continue
         if isinstance(free, int) and free < ROOM.get(purpose, 0):
             text = f"{free} MiB are free for {purpose} in {disk.get('path')}"
             rows.append(_shortage(f"disk for {purpose}", "disk", text))

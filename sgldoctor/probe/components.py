@@ -7,6 +7,7 @@ import re
 
 from sgldoctor.facts import Row
 from sgldoctor.probe import rooted
+from sgldoctor.probe.elf import BadElf, Elf
 from sgldoctor.probe.target import Target
 
 PARTS = {
@@ -30,12 +31,21 @@ LIBRARY_FOLDERS = (
 def components(target: Target, installed: list[Row]) -> list[Row]:
     """Rows of fact ``components``, one for each known part, also for those that are absent."""
     rows = [_part(target, installed, name, *PARTS[name]) for name in ("deepep", "nvshmem", "mooncake", "nixl", "vllm")]
+    for row in rows:
+        row["registers"] = _registers(target) if row["name"] == "mooncake" and row["present"] else ""
     rows.append(_gdrcopy(target))
     return rows
 
 
 def _row(name: str, where: str, version: str = "", variant: str = "") -> Row:
-    return {"name": name, "present": bool(where), "version": version, "where": where, "variant": variant}
+    return {
+        "name": name,
+        "present": bool(where),
+        "version": version,
+        "where": where,
+        "variant": variant,
+        "registers": "",
+    }
 
 
 def _part(target: Target, installed: list[Row], name: str, pattern: str, module: str) -> Row:
@@ -52,6 +62,28 @@ def _part(target: Target, installed: list[Row], name: str, pattern: str, module:
     if home and rooted.is_folder(target.root, home):
         return _row(name, home)
     return _row(name, "")
+
+
+def _registers(target: Target) -> str:
+    """How Mooncake was built to register GPU memory: what its engine wants of libibverbs, and which variable it reads.
+
+    Wheels of 0.3.6 and 0.3.8 want no ibv_reg_dmabuf_mr; that of 0.3.13 does, and holds the name of the variable.
+    """
+    for site in target.sites:
+        for name in rooted.names(target.root, f"{site}/mooncake"):
+            if not (name.startswith("engine.") and name.endswith(".so")):
+                continue
+            try:
+                engine = Elf(rooted.resolve(target.root, f"{site}/mooncake/{name}"))
+                wanted = {symbol.name for symbol in engine.undefined() if symbol.name.startswith(b"ibv_reg_")}
+                if not wanted:
+                    return ""
+                if b"ibv_reg_dmabuf_mr" not in wanted:
+                    return "peermem"
+                return "variable" if engine.holds(b"WITH_NVIDIA_PEERMEM\0") else "dmabuf"
+            except (BadElf, OSError):  # said by the probe of libraries
+                return ""
+    return ""
 
 
 def _gdrcopy(target: Target) -> Row:

@@ -55,6 +55,10 @@ if __name__ == "__main__":
 """
 
 
+HASHING = 180.0
+"""Seconds for hashing: 4 to 5 GB of libraries, 22 s from a busy disk of two cores."""
+
+
 class Step(NamedTuple):
     """One child: what it is called, the module it needs, its program, its limit in seconds."""
 
@@ -74,7 +78,7 @@ STEPS = (
 )
 
 
-def deep(target: Target) -> tuple[Facts, bytes]:
+def deep(target: Target, hashing: float = HASHING) -> tuple[Facts, bytes]:
     """The fact ``deep.runs``, damage by hash added to ``record.damaged``, and the output of all steps that failed."""
     facts = Facts()
     if not target.live or not target.python:
@@ -92,9 +96,30 @@ def deep(target: Target) -> tuple[Facts, bytes]:
             logs.append(output)
     facts.put("deep.runs", rows, "probe")
     begin = time.perf_counter()
-    facts.put("record.damaged", hashes(target), "probe")
+    _hash(target, facts, hashing)
     facts.seconds["hashes"] = time.perf_counter() - begin
     return facts, b"\n".join(logs)
+
+
+def _hash(target: Target, facts: Facts, seconds: float) -> None:
+    """``record.damaged`` by hashes, in a thread that a disk may hold for ever: then what was not read is said."""
+    import threading
+
+    until = time.monotonic() + seconds
+    rows: dict[str, Row] = {}
+    unread: list[str] = []
+
+    def work() -> None:
+        unread.extend(hashes(target, until, rows))
+        done.set()
+
+    done = threading.Event()
+    threading.Thread(target=work, name="hashes", daemon=True).start()
+    ended = done.wait(max(seconds, 0) + 2)
+    facts.put("record.damaged", [dict(row) for row in list(rows.values())], "probe")
+    if unread or not ended:
+        which = f"those from {unread[0]} on are" if unread else "some are"
+        facts.put_unknown("hashes", f"of the libraries {which} not read within {max(seconds, 0):g} s")
 
 
 def _step(target: Target, step: Step, failed: set[str]) -> tuple[Row, bytes]:
@@ -140,43 +165,65 @@ def _there(target: Target, path: str) -> bool:
     return rooted.is_folder(target.root, path) or rooted.is_file(target.root, path + ".py")
 
 
-def hashes(target: Target) -> list[Row]:
-    """Rows of ``record.damaged`` for libraries of the right size and another content than RECORD says."""
-    import base64
-    import hashlib
-    import re
+def hashes(target: Target, until: float, rows: dict[str, Row]) -> list[str]:
+    """Fill ``rows`` of ``record.damaged`` for libraries of the right size and another content than RECORD says.
 
+    Returns the distributions that were not read to their end when the clock (``time.monotonic``) stood at ``until``.
+    """
     from sgldoctor.knowledge.releases import normalise
-    from sgldoctor.probe.record import CHECKED, LIMIT
+    from sgldoctor.probe.record import CHECKED
 
-    line = re.compile(rb'^"?([^",\n]+\.so[.\d]*)"?,sha256=([\w-]+),(\d+)\r?$', re.MULTILINE)
-    rows: dict[str, Row] = {}
+    unread = []
     for site in target.sites:
         for entry in rooted.names(target.root, site):
             stem, _, version = entry.removesuffix(".dist-info").partition("-")
             name = normalise(stem)
-            if not entry.endswith(".dist-info") or not CHECKED.fullmatch(name):
-                continue
-            for match in line.finditer(rooted.read(target.root, f"{site}/{entry}/RECORD", LIMIT) or b""):
-                file = match[1].decode("utf-8", "replace")
-                path = rooted.resolve(target.root, f"{site}/{file}")
-                if rooted.size(target.root, f"{site}/{file}") != int(match[3]):
-                    continue  # said already, by its size
-                digest = hashlib.sha256()
-                try:
-                    with open(path, "rb") as stream:
-                        while data := stream.read(1 << 22):
-                            digest.update(data)
-                except OSError:
-                    continue
-                if base64.urlsafe_b64encode(digest.digest()).rstrip(b"=") == match[2]:
-                    continue
-                text = f"{name} {version} installed {file} with another content"
-                row = rows.setdefault(
-                    name,
-                    {"name": name, "version": version, "file": file, "problem": "hash", "library": True, "count": 0,
-                     "owner": "", "files": [], "text": text},
-                )  # fmt: skip
-                row["count"] += 1
-                row["files"] = [*row["files"], file][:20]
-    return list(rows.values())
+            checked = entry.endswith(".dist-info") and CHECKED.fullmatch(name)
+            if checked and not _hashed(target, site, entry, (name, version), until, rows):
+                unread.append(name)
+    return unread
+
+
+def _hashed(target: Target, site: str, entry: str, of: tuple[str, str], until: float, rows: dict[str, Row]) -> bool:
+    """Compare the libraries of one distribution; False where the time ran out."""
+    import base64
+    import re
+
+    from sgldoctor.probe.record import LIMIT
+
+    line = re.compile(rb'^"?([^",\n]+\.so[.\d]*)"?,sha256=([\w-]+),(\d+)\r?$', re.MULTILINE)
+    name, version = of
+    for match in line.finditer(rooted.read(target.root, f"{site}/{entry}/RECORD", LIMIT) or b""):
+        file = match[1].decode("utf-8", "replace")
+        if rooted.size(target.root, f"{site}/{file}") != int(match[3]):
+            continue  # said already, by its size
+        digest = _digest(rooted.resolve(target.root, f"{site}/{file}"), until)
+        if digest is None:
+            return False
+        if not digest or base64.urlsafe_b64encode(digest).rstrip(b"=") == match[2]:
+            continue
+        text = f"{name} {version} installed {file} with another content"
+        row = rows.setdefault(
+            name,
+            {"name": name, "version": version, "file": file, "problem": "hash", "library": True, "count": 0,
+             "owner": "", "files": [], "text": text},
+        )  # fmt: skip
+        row["count"] += 1
+        row["files"] = [*row["files"], file][:20]
+    return True
+
+
+def _digest(path: str, until: float) -> bytes | None:
+    """SHA-256 of a file; ``b""`` where it cannot be read, None where the time ran out."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            while data := stream.read(1 << 22):
+                if time.monotonic() > until:
+                    return None
+                digest.update(data)
+    except OSError:
+        return b""
+    return digest.digest()

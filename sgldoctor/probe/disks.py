@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from sgldoctor.probe.target import Target
 
 
+MOVED = (
+    "FLASHINFER_WORKSPACE_BASE", "TORCH_EXTENSIONS_DIR", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR",
+    "DG_JIT_CACHE_DIR", "SGLANG_DG_CACHE_DIR", "TVM_FFI_CACHE_DIR",
+)  # fmt: skip
+"""Variables that put one of the caches for compiled kernels elsewhere."""
+
+
 def disks(target: Target) -> Facts:
     """The fact ``disks``: room for models, caches, temporary files and packages; unknown for an unpacked root.
 
@@ -22,6 +29,7 @@ def disks(target: Target) -> Facts:
         return facts
     caches = target.environ.get("XDG_CACHE_HOME") or f"{user_home(target)}/.cache"
     wanted = [("models", cache_folder(target)), ("caches", caches)]
+    wanted += [("caches", path) for name in MOVED if (path := target.environ.get(name, "")).startswith("/")]
     wanted += [("temporary files", target.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - measured, not written to
     wanted += [("packages", site) for site in target.sites[:1]]
     rows: list[Row] = []

@@ -162,6 +162,15 @@ class Elf:
         if hasattr(self._map, "madvise"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
+    def holds(self, text: bytes) -> bool:
+        """Whether some text stands anywhere in the file, a megabyte in memory at a time."""
+        step = 1 << 20
+        for begin in range(0, self.size, step):
+            if self._map.find(text, begin, begin + step + len(text)) >= 0:
+                return True
+            self.release()
+        return False
+
     # ------------------------------------------------------------------ the dynamic section
     @cached_property
     def needed(self) -> tuple[str, ...]:
@@ -242,6 +251,15 @@ class Elf:
             if section == 0 and name:
                 version = self._unpack("<H", versions + 2 * index)[0] & 0x7FFF if versions else 1
                 yield Undefined(self._string(name), version, info >> 4 == STB_WEAK)
+
+    def defined(self, prefix: bytes) -> Iterator[bytes]:
+        """The exported names that begin with ``prefix``; it reads the whole table, so not by habit."""
+        table = self._symbol_table
+        raw = self._map[table : table + 24 * self.symbol_count()] if table else b""
+        for name, section in struct.iter_unpack("<I2xH16x", raw[: len(raw) // 24 * 24]):
+            begin = self._strings + name
+            if section and name and self._map[begin : begin + len(prefix)] == prefix:
+                yield self._string(name)
 
     def exports(self, name: bytes, hashed: int) -> bool:
         """Whether this library defines ``name``, whose :func:`gnu_hash` is ``hashed``."""

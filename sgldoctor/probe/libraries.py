@@ -13,6 +13,7 @@ import time
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.libraries import family, of_driver
 from sgldoctor.probe import rooted, symbols
+from sgldoctor.probe.demangle import demangle
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
 from sgldoctor.probe.jit import stale
@@ -191,19 +192,39 @@ def _note(found: Findings, owners: Owners, node: Node, lacking: list[symbols.Und
         first = group.names[0].decode("ascii", "replace")
         row = found.undefined.get(key)
         if row is None:
+            said = demangle(first)
+            where, other = _other_form(group.names[0], group.kind, provider, process)
+            has = f" ({said})" if said else ""
+            if other:
+                has = f": wants {said}, {where} has {other[other.find('(') :]}"
             found.undefined[key] = {
                 "symbol": first,
-                "demangled": symbols.demangle(first),
+                "demangled": said,
+                "other": other,
                 "needed_by": short(owners.target, path),
                 "owner": owner,
                 "provider": source or os.path.basename(provider.path),
                 "library": os.path.basename(provider.path),
                 "count": len(group.names),
                 "kind": group.kind,
-                "text": f"{os.path.basename(path)}: undefined symbol: {first}",
+                "text": f"{os.path.basename(path)}: undefined symbol: {first}{has}",
             }
         else:
             row["count"] = max(row["count"], len(group.names))
+
+
+def _other_form(name: bytes, kind: str, provider: Node, process: Process) -> tuple[str, str]:
+    """The library that exports the same function with other arguments, and that form; empty where none does."""
+    nodes = {provider.elf: provider}
+    if kind == "torch":
+        nodes.update(
+            {node.elf: node for node in process.loaded.values() if node.name.startswith(("libc10", "libtorch"))}
+        )
+    for elf, node in nodes.items():
+        form = symbols.other_form(name, elf)
+        if form:
+            return os.path.basename(node.path), form
+    return "", ""
 
 
 def _exporter(stem: str, needed: tuple[str, ...], process: Process) -> Node | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from sgldoctor.lazy import lazy
+from sgldoctor.probe.demangle import demangle, qualified
 from sgldoctor.probe.elf import BadElf, Elf, gnu_hash
 from sgldoctor.probe.loader import Node
 
@@ -90,21 +91,19 @@ def _exported(name: bytes, nodes: list[Elf]) -> bool:
     return False
 
 
-def demangle(symbol: str) -> str:
-    """The qualified name in an Itanium-mangled function name, without its arguments; ``""`` where there is none.
+def other_form(symbol: bytes, library: Elf) -> str:
+    """What ``library`` exports under the same qualified name with other arguments, as C++; ``""`` if it has none.
 
-    ``_ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib`` is ``c10::cuda::c10_cuda_check_implementation``.
+    A mangled name begins with its qualified name, so another form of a function shares all up to there.
     """
-    match = re.match(r"_ZN[VKrRO]*", symbol)
-    if not match:
+    name = qualified(symbol.decode("ascii", "replace"))
+    stem = symbol[: symbol.rfind(name.rpartition("::")[2].encode()) + len(name.rpartition("::")[2])] if name else b""
+    if len(stem) < len("_ZN") + 8:
         return ""
-    place, parts = match.end(), []
-    while place < len(symbol):
-        digits = re.compile(r"\d{1,4}").match(symbol, place)
-        if not digits:
-            break
-        place = digits.end() + int(digits[0])
-        if place > len(symbol):
-            return ""
-        parts.append(symbol[digits.end() : place])
-    return "::".join(parts)
+    try:
+        for found in library.defined(stem):
+            if found != symbol and qualified(found.decode("ascii", "replace")) == name:
+                return demangle(found.decode("ascii", "replace"))
+    except BadElf:
+        return ""
+    return ""

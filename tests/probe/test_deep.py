@@ -7,11 +7,13 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from sgldoctor import pipeline
+from sgldoctor.facts import Row
 from sgldoctor.probe import deep as module
 from sgldoctor.probe.deep import STEPS, deep, hashes
 from sgldoctor.probe.target import Target
@@ -85,10 +87,26 @@ def test_hashes_find_what_sizes_do_not(tmp_path: Path) -> None:
     library.write_bytes(b"a" * 100)
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"a" * 100).digest()).rstrip(b"=").decode()
     (info / "RECORD").write_text(f"nvidia/cudnn/lib/libcudnn.so.9,sha256={digest},100\n")
-    assert hashes(target(tmp_path)) == []
+    rows: dict[str, Row] = {}
+    assert hashes(target(tmp_path), time.monotonic() + 60, rows) == []
+    assert rows == {}
     library.write_bytes(b"b" * 100)
-    (row,) = hashes(target(tmp_path))
+    assert hashes(target(tmp_path), time.monotonic() + 60, rows) == []
+    (row,) = rows.values()
     assert (row["name"], row["problem"], row["count"]) == ("nvidia-cudnn-cu12", "hash", 1)
+
+
+def test_hashing_ends_in_time_and_says_what_was_not_read(tmp_path: Path) -> None:
+    info = tmp_path / "torch-2.9.1.dist-info"
+    info.mkdir()
+    (tmp_path / "libx.so").write_bytes(b"a" * 100)
+    (info / "RECORD").write_text("libx.so,sha256=nothing,100\n")
+    rows: dict[str, Row] = {}
+    assert hashes(target(tmp_path), time.monotonic() - 1, rows) == ["torch"]
+    assert rows == {}
+    facts, _ = deep(target(tmp_path), hashing=-1.0)
+    (said,) = [entry.because for entry in facts.unknown if entry.what == "hashes"]
+    assert "from torch on are not read within" in said
 
 
 def test_an_unpacked_root_cannot_be_run(tmp_path: Path) -> None:
