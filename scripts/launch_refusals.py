@@ -36,15 +36,17 @@ def main() -> None:
     sys.setrecursionlimit(20000)
     for at, release in enumerate(releases):
         (path,) = folder.glob(f"sglang-{release}-*.whl")
-        fields = {
-            history["dest"]
+        declared = [
+            history
             for entry in args["flags"].values()
             for history in entry["history"]
             if releases.index(history["since"]) <= at
             and (not history["until"] or at <= releases.index(history["until"]))
-        }
+        ]
+        fields = {history["dest"] for history in declared}
+        valued = {history["dest"] for history in declared if history.get("default") is not None}
         memo: dict[int, tuple[bool, bool]] = {}
-        found = Follower(Source(zipfile.ZipFile(path), fields, trees), nodes).run()
+        found = Follower(Source(zipfile.ZipFile(path), fields, valued, trees), nodes).run()
         kept = {key: node for key, node in found.items() if possible(node, nodes, memo)[0]}
         for (message, where), node in kept.items():
             table.setdefault((message, where, node), []).append(at)

@@ -184,8 +184,9 @@ def _judge(
 
     said = facts_of(line)
     row = said.one("launch")
-    if row.get("release") and not given.sglang:
-        here = _in_image(here, str(row["release"]))
+    image = str(row.pop("release", ""))
+    if image and not given.sglang:
+        here = _in_image(here, image)
     facts = Facts()
     facts.merge(here)
     facts.put("environment", _variables(given, place, shell=line.kind in ("", "shell")), "probe")

@@ -72,3 +72,46 @@ def test_the_bill_of_materials_names_all_that_is_brought_along() -> None:
         assert part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}"
         assert part["licenses"], part["name"]
     assert made == script("sbom").bill()
+
+
+REGISTRY = """
+BASE = {"fp8": Fp8Config, "awq": AwqConfig, "wild": WildConfig, "opaque": OpaqueConfig}
+if is_npu():
+    BASE.update({"npu": Fp8Config})
+"""
+METHODS = """
+class Fp8Config(Base):
+    pass
+class AwqConfig(Base):
+    @classmethod
+    def override_quantization_method(cls, config, given):
+        return "awq" if cls.fits(config) and given == "wild" else None
+    @classmethod
+    def fits(cls, config):
+        return config.get("quant_method") == "awq" and config["bits"] == 4
+class WildConfig(Base):
+    pass
+class OpaqueConfig(Base):
+    @classmethod
+    def override_quantization_method(cls, config, given):
+        return None if config["quant_method"] != "opaque" else config["nobody knows"]
+"""
+VERIFY = """
+REQUANTISING = []
+def _verify_quantization(self):
+    compatible_quantization_methods = {"awq": ["fp8"]}
+"""
+
+
+def test_which_quantisation_a_checkpoint_takes(tmp_path: Path) -> None:
+    made = script("quantization_matches")
+    path = tmp_path / "sglang-9.9.9-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(made.FOLDER + "__init__.py", REGISTRY)
+        archive.writestr(made.FOLDER + "methods.py", METHODS)
+        archive.writestr(made.MODEL, VERIFY)
+    with zipfile.ZipFile(path) as archive:
+        release = made.Release(archive)
+    assert release.accepted("fp8") == ["awq", "fp8"]  # listed as compatible
+    assert release.accepted("awq") == ["awq", "wild"]  # put in its place by the override
+    assert release.accepted("opaque") == ["awq", "fp8", "opaque", "wild"]  # the override cannot be run alone

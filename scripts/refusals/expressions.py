@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from typing import Any
 
 from refusals.nodes import Nodes
@@ -114,7 +115,9 @@ class Expressions:
         if isinstance(node, ast.BoolOp):
             if all(truth_valued(value) for value in node.values):
                 return self._condition(node, frame, path, doubtful)
-            return self._chosen(node, [of(value) for value in node.values])
+            return self._chosen(
+                node, self._in_turn(node, path, lambda value, at: self._expression(value, frame, at, doubtful))
+            )
         if isinstance(node, ast.UnaryOp):
             if isinstance(node.op, ast.Not):
                 return nodes.negated(self._condition(node.operand, frame, path, doubtful))
@@ -122,15 +125,20 @@ class Expressions:
             known, value = nodes.value(inner)
             return nodes.constant(-value) if known and isinstance(node.op, ast.USub) else nodes.unknown
         if isinstance(node, ast.IfExp):
-            return nodes.either(self._condition(node.test, frame, path, doubtful), of(node.body), of(node.orelse))
+            test = self._condition(node.test, frame, path, doubtful)
+            body = self._expression(node.body, frame, nodes.both("and", [path, test]), doubtful)
+            other = self._expression(node.orelse, frame, nodes.both("and", [path, nodes.negated(test)]), doubtful)
+            return nodes.either(test, body, other)
         if isinstance(node, ast.Compare):
             # A model fetched from a running server has no files to look at: not asked for by any launch line here.
             if "ConnectorType.INSTANCE" in ast.unparse(node):
                 return nodes.false
-            return self._compare(node, of)
+            return self._compare(node, of, frame, nodes.false if doubtful else path)
         if isinstance(node, ast.BinOp):
             left, right = of(node.left), of(node.right)
             operator = OPERATORS.get(type(node.op))
+            if isinstance(node.op, (ast.Mod, ast.FloorDiv, ast.Div)) and not doubtful:
+                self._fails("ZeroDivisionError", node, right, 0, frame, path)
             unknown = not operator or nodes.unknown in (left, right)
             return nodes.unknown if unknown else nodes.make(operator, left, right)
         if isinstance(node, ast.Attribute):
@@ -149,9 +157,34 @@ class Expressions:
     def _condition(self, node: ast.expr, frame: Frame, path: int, doubtful: bool) -> int:
         """An expression of which only the truth matters: its parts may decide it alone."""
         if isinstance(node, ast.BoolOp):
-            parts = [self._condition(value, frame, path, doubtful) for value in node.values]
+            parts = self._in_turn(node, path, lambda value, at: self._condition(value, frame, at, doubtful))
             return self.nodes.both("and" if isinstance(node.op, ast.And) else "or", parts)
         return self._expression(node, frame, path, doubtful)
+
+    def _in_turn(self, node: ast.BoolOp, path: int, of: Callable[[ast.expr, int], int]) -> list[int]:
+        """The parts of ``and`` and ``or``, each under the condition that Python comes to it."""
+        parts: list[int] = []
+        for value in node.values:
+            parts.append(of(value, path))
+            reached = parts[-1] if isinstance(node.op, ast.And) else self.nodes.negated(parts[-1])
+            path = self.nodes.both("and", [path, reached])
+        return parts
+
+    def _fails(self, kind: str, node: ast.expr, operand: int, value: int | None, frame: Frame, path: int) -> None:
+        """Python itself refuses an operation where an operand that depends on arguments has a certain value."""
+        if self.nodes.list[operand][0] in ("a", "if") and (value is not None or self._may_be_none(operand)):
+            equal = self.nodes.make("==", operand, self.nodes.constant(value))
+            message = f"{kind}: {{…}} in {ast.unparse(node)}"
+            self._refuse(message, frame, self.nodes.both("and", [path, equal]))
+
+    def _may_be_none(self, node: int) -> bool:
+        """Whether a value can be None: an argument that is neither given nor has a default, or None itself."""
+        kind, *parts = self.nodes.list[node]
+        if kind == "a":
+            return parts[0] not in self.source.valued
+        if kind == "if":
+            return any(self._may_be_none(int(part)) for part in parts[1:])
+        return self.nodes.value(node) == (True, None)
 
     def _chosen(self, node: ast.BoolOp, values: list[int]) -> int:
         """``a or b`` and ``a and b`` as the value of the one that Python takes."""
@@ -161,11 +194,14 @@ class Expressions:
             out = self.nodes.either(value, one, other)
         return out
 
-    def _compare(self, node: ast.Compare, of: Any) -> int:
+    def _compare(self, node: ast.Compare, of: Any, frame: Frame, path: int) -> int:
         nodes = self.nodes
         sides = [of(side) for side in [node.left, *node.comparators]]
         out = []
         for operator, left, right in zip(node.ops, sides, sides[1:], strict=False):
+            if isinstance(operator, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)):
+                for side in (left, right):
+                    self._fails("TypeError", node, side, None, frame, path)
             if nodes.unknown in (left, right):
                 return nodes.unknown
             name = OPERATORS[type(operator)]

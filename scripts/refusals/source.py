@@ -13,10 +13,10 @@ HELPERS = re.compile(r"sglang/srt/utils(/common)?\.py$")
 
 
 class Source:
-    """The functions and constants of one release."""
+    """The functions and constants of one release; ``valued`` are the fields that always have a value."""
 
-    def __init__(self, wheel: zipfile.ZipFile, fields: set[str], trees: dict[str, ast.Module]):
-        self.fields = fields
+    def __init__(self, wheel: zipfile.ZipFile, fields: set[str], valued: set[str], trees: dict[str, ast.Module]):
+        self.fields, self.valued = fields, valued
         self.functions: dict[str, tuple[ast.FunctionDef, str]] = {}
         self.constants: dict[str, ast.expr] = {}
         self.renamed: dict[str, str] = {}

@@ -11,8 +11,8 @@ import re
 from functools import lru_cache
 
 from sgldoctor.derive import parallel_checks, serving_checks
-from sgldoctor.derive.effective import Settings, read, whole_line
-from sgldoctor.derive.quantization import too_new
+from sgldoctor.derive.effective import Settings, read, release_of, whole_line
+from sgldoctor.derive.quantization import mismatched, too_new
 from sgldoctor.derive.refusals import refusals
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
@@ -31,7 +31,7 @@ def conflicts(facts: Facts) -> Facts:
     if not whole_line(facts):
         return out
     settings = read(facts)
-    judged = flags.judges(facts.value("sglang", "version") or None)
+    judged = flags.judges(release_of(facts))
     rows: list[Row] = []
     for entry in _known():
         if not flags.inside(entry["present"], settings.release):
@@ -54,7 +54,7 @@ def conflicts(facts: Facts) -> Facts:
                 }
             )
     if judged.exact:
-        rows += [{**row, "certain": True} for row in too_new(facts, settings)]
+        rows += [{**row, "certain": True} for row in (*too_new(facts, settings), *mismatched(settings))]
         # An option whose value argparse refuses is told by launch.invalid; SGLang's own check never comes to see it.
         refused = {str(row["flag"]) for row in facts.rows("launch.invalid") if row.get("certain")}
         rows += [

@@ -14,6 +14,11 @@ REST = "rest of the launch line"
 """What is noted as unknown where further options may be given that are not seen."""
 
 
+def release_of(facts: Facts, line: Facts | None = None) -> str | None:
+    """The release that a launch line runs in: that of its own image, else the one that the facts tell; None if none."""
+    return (line or facts).value("launch", "release") or facts.value("sglang", "version") or None
+
+
 class Settings(NamedTuple):
     """Values by canonical flag; one that is given but not known is None in ``values``.
 
@@ -75,7 +80,7 @@ def read(facts: Facts) -> Settings:
         values[flags.canonical(flag) or flags.by_dest(flag[2:].replace("-", "_")) or flag] = (
             str(row.get("value", "")) if row.get("known", True) else None
         )
-    judged = flags.judges(facts.value("sglang", "version") or None)
+    judged = flags.judges(release_of(facts))
     by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}
     # The variables of the line come after those of the machine.
     environment = {str(row.get("name")): str(row.get("value")) for row in facts.rows("environment")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sgldoctor.derive.arguments import DASHES, Argument, Fault, Reading, read
-from sgldoctor.derive.effective import REST
+from sgldoctor.derive.effective import REST, release_of
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Judges
@@ -57,7 +57,7 @@ def _judge(out: Facts, facts: Facts, line: Facts, number: int | None) -> None:
     entry = line.value("launch", "entry") or "launch_server"
     arguments = [Argument(str(row["text"]), bool(row.get("known", True))) for row in line.rows("launch.argument")]
     kind, arguments = _model_type(arguments) if entry == "serve" else ("", arguments)
-    judged = flags.judges(facts.value("sglang", "version") or None)
+    judged = flags.judges(release_of(facts, line))
     serve = entry == "serve"
     reading = read(arguments, flags.table(judged.release), positional_model=serve)
     if not facts.known("launch.option") and not out.known("launch.option"):

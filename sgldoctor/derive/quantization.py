@@ -1,4 +1,4 @@
-"""Whether the GPUs can compute the quantisation that a launch line or its model asks for."""
+"""Whether the GPUs can compute the quantisation of a launch line and its model, and whether both ask for the same."""
 
 from __future__ import annotations
 
@@ -33,6 +33,34 @@ def too_new(facts: Facts, s: Settings) -> list[Row]:
             "method": method,
         }
     ]
+
+
+def mismatched(s: Settings) -> list[Row]:
+    """A row for ``launch.conflict`` where the checkpoint is quantised by a method that the one given does not fit."""
+    method, checkpoint = s.text("--quantization").lower(), str(s.model.get("quantization") or "")
+    if not s.given("--quantization") or not method or not checkpoint or method == checkpoint:
+        return []
+    accepted = _accepted(checkpoint, s.release)
+    if not accepted or method in accepted or s.given("--json-model-override-args"):
+        return []
+    return [
+        {
+            "name": "quantization-checkpoint",
+            "kind": "checkpoint",
+            "flags": ["--quantization"],
+            "note": f"--quantization {method}, and the checkpoint is quantised by {checkpoint}: see its config.json",
+            "says": "Quantization method specified in the model config ({…}) does not match the quantization method",
+            "where": "configs/model_config.py:ModelConfig._verify_quantization",
+            "argument": method,
+            "config": checkpoint,
+        }
+    ]
+
+
+def _accepted(checkpoint: str, release: str) -> list[str]:
+    """The values of ``--quantization`` that a kind of checkpoint takes; none where the kind is not known."""
+    rows = load("quantization-matches.json")["methods"].get(checkpoint, ())
+    return next((given.split(" ") for since, until, given in rows if inside([[since, until]], release)), [])
 
 
 def minimum(method: str, release: str) -> int:

@@ -33,6 +33,8 @@ class _Unknown:
 UNKNOWN = _Unknown(None)
 PRESUMED_FALSE, PRESUMED_TRUE = _Unknown(False), _Unknown(True)
 _HOLE = lazy(r"\{(\w{1,80})\}")
+_FAILED = lazy(r"(ZeroDivisionError|TypeError): \{…\} in (.+)", re.DOTALL)
+_ATTRIBUTE = lazy(r"\.(\w{1,80})")
 _SIZES = lazy(
     r"(?:(?:tp|pp|dp|ep|dcp|dwdp|attn_\w+|moe_\w+|\w+_parallel)_size|nnodes|node_rank|enable_dp_attention|enable_dp_lm_head"
     r"|dist_init_addr|enable_eplb|base_gpu_id|gpu_id_step)\Z"
@@ -102,8 +104,21 @@ def _note(says: str, s: Settings) -> str:
         value = _given(s, match[1])
         return "{…}" if isinstance(value, _Unknown) else str(value)
 
+    if failed := _FAILED.match(says):
+        return _failure(failed[1], failed[2], s)
     text = " ".join(_HOLE.sub(filled, says).split())
     return text.replace("{…}", "...") or "SGLang refuses this combination without a message"
+
+
+def _failure(kind: str, expression: str, s: Settings) -> str:
+    """What is said where SGLang has no check and fails in its own arithmetic."""
+    owners = [owner for name in _ATTRIBUTE.findall(expression) for owner in _by_dest(s.release).get(name, ())[:1]]
+    bare = {owner.flag for owner in owners if kind == "TypeError" and _given(s, owner.dest) is None}
+    zero = {owner.flag for owner in owners if kind == "ZeroDivisionError" and _given(s, owner.dest) == 0}
+    if bare:
+        return f"{' and '.join(sorted(bare))} is needed here and not given: SGLang stops with {kind} at {expression}"
+    wrong = f"{' and '.join(sorted(zero))} is 0: " if zero else ""
+    return f"{wrong}SGLang stops with {kind} at {expression}"
 
 
 @lru_cache(maxsize=4)

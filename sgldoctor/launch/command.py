@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.launch import shell
+from sgldoctor.launch.images import release_before
 from sgldoctor.launch.shell import Problem, Word
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import NamedTuple
@@ -87,7 +88,8 @@ def _walk(
             scope = _scope(rest[: inner[0]], exported, prefix)
             commands, more = _walk(inner[1], {**variables, **scope}, scope, depth + 1)
             above = next(word.line for word in rest[inner[0] :] if word.text == inner[1]) - 1
-            found += [_lowered(command, above, problems) for command in commands]
+            release = release_before(rest[: inner[0]])
+            found += [_lowered(command, above, problems, release) for command in commands]
             problems += tuple(problem._replace(line=problem.line + above) for problem in more)
         elif at := _entry(rest):
             kind, first = at
@@ -97,9 +99,10 @@ def _walk(
     return found, problems
 
 
-def _lowered(command: Command, lines: int, outer: tuple[Problem, ...]) -> Command:
-    """A command of ``bash -c "..."`` with the lines of the script round it."""
+def _lowered(command: Command, lines: int, outer: tuple[Problem, ...], release: str) -> Command:
+    """A command of ``bash -c "..."`` with the lines and the image of the script round it."""
     return command._replace(
+        release=command.release or release,
         arguments=tuple(word._replace(line=word.line + lines) for word in command.arguments),
         problems=outer + tuple(problem._replace(line=problem.line + lines) for problem in command.problems),
     )
@@ -134,19 +137,8 @@ def _command(
     program = {"launch_server": "python -m sglang.launch_server", "serve": "sglang serve"}.get(kind)
     shown = [program] if program else [word.text for word in words[max(first - 1, 0) : first]]
     text = " ".join(shown + [_quote(word) for word in _without_secrets(arguments)])
-    release = next((found for word in words[:first] if word.known and (found := release_of(word.text))), "")
-    return Command(text, kind, arguments, tuple((n, v, k) for n, (v, k) in environment.items()), problems, release)
-
-
-_RELEASE = lazy(
-    r"(?:\A|[/\s=\"'])(?:sglang(?:-[a-z]+)?:v?|sglang(?:\[[\w,-]{1,80}\])?==)(\d+\.\d+\.\d+(?:\.post\d+|rc\d+)?)(?![\w.])"
-)
-
-
-def release_of(text: str) -> str:
-    """The release that an image (``lmsysorg/sglang:v0.5.8-cu130``) or a requirement (``sglang==0.5.8``) names."""
-    match = _RELEASE.search(text)
-    return match[1] if match else ""
+    variables = tuple((n, v, k) for n, (v, k) in environment.items())
+    return Command(text, kind, arguments, variables, problems, release_before(words[:first]))
 
 
 def _quote(word: Word) -> str:

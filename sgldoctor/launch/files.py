@@ -16,6 +16,7 @@ from sgldoctor.facts import Facts
 from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
 from sgldoctor.launch.command import Command
+from sgldoctor.launch.images import release_of
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import NamedTuple
 
@@ -132,11 +133,11 @@ def _dockerfile(text: str) -> list[Located]:
         if instruction == "FROM":
             found += of_image(_stage(stage, environment, arguments, start), release)
             environment, arguments, start = {}, [], {}
-            release = commands.release_of(rest)
+            release = release_of(rest)
             named = re.search(r"(?i)\sAS\s+(\S+)\s*$", rest)
             stage = named[1] if named else ""
         elif instruction == "RUN":
-            release = commands.release_of(rest) or release
+            release = release_of(rest) or release
         elif instruction == "ENV":
             environment.update(_pairs(rest, environment))
         elif instruction == "ARG":

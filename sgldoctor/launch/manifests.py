@@ -14,6 +14,7 @@ from sgldoctor.launch import command as commands
 from sgldoctor.launch import values
 from sgldoctor.launch.command import Command
 from sgldoctor.launch.files import Located, of_image, ours
+from sgldoctor.launch.images import release_of
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import Any
 
@@ -123,7 +124,7 @@ def _located(found: list[Command], kind: str, where: str, line: int, unknown: li
 
 
 def _release(image: Entry | None) -> str:
-    return commands.release_of("".join(_texts(image)))
+    return release_of("".join(_texts(image)))
 
 
 def _exports(environment: Mapping[str, str | None]) -> str:
