@@ -545,6 +545,7 @@ FACTS: dict[str, dict[str, str]] = {
         "certain": "False where a release that may be meant has no such check",
         "backend": "the backend refused, for kind backend and backend-gpu",
         "method": "the quantisation or type refused, for kind quantization",
+        "flag": "the flag whose value cannot work, for kind range",
         "argument": "the quantisation asked for, for kind checkpoint",
         "config": "the checkpoint's own, for kind checkpoint",
         "problem": "the same as note, for kind deepep",

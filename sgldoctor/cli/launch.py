@@ -7,7 +7,8 @@ import re
 import sys
 
 from sgldoctor.cli import common
-from sgldoctor.cli.options import Namespace, refusal
+from sgldoctor.cli.options import Namespace
+from sgldoctor.cli.quantities import capability, gibibytes, positive
 from sgldoctor.errors import FixError, InputError, UsageError
 from sgldoctor.typed import TYPE_CHECKING
 
@@ -27,9 +28,6 @@ Release, GPUs, model and variables are those of this machine and of the active e
 --sglang, installed packages are judged only in an environment that is named. Nothing is started or downloaded.
 """
 
-LARGEST = 1 << 16
-"""GPUs that --gpus accepts; no server has more."""
-
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns the exit status."""
@@ -48,13 +46,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--file", metavar="FILE", help="judge every launch line in a script, manifest or unit")
     common.environment(made)
     common.judging(made)
-    at = arguments.index("--") if "--" in arguments else len(arguments)
-    args, strange = made.parse_known_args(arguments[:at])
-    words = arguments[at + 1 :]
-    if strange:
-        plain = not strange[0].startswith("-") and at == len(arguments)
-        hint = "; the launch line comes after '--'" if plain else ""
-        raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry 'sgldoctor launch --help'")
+    args, words = made.before_command(arguments, "launch line")
     if bool(words) == bool(args.file):
         raise UsageError("give a launch line after '--', or --file FILE" + (", not both" if words else ""))
     if not args.fix and (args.dry_run or args.yes or args.unsafe):
@@ -112,24 +104,3 @@ def _lines(words: list[str], file: str | None, target: Target) -> list[Located]:
             "'sglang serve ...' or the bare options of one"
         )
     return [files.Located(command, "", "", 0)]
-
-
-def positive(text: str) -> int:
-    """A count of GPUs or groups."""
-    if not text.isascii() or not text.isdigit() or not 0 < int(text[:9]) <= LARGEST:
-        raise refusal(f"{text!r} is no number from 1 to {LARGEST}")
-    return int(text)
-
-
-def gibibytes(text: str) -> int:
-    """GiB as MiB."""
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text) or float(text) <= 0:
-        raise refusal(f"{text!r} is no size in GiB, such as 80")
-    return round(float(text) * 1024)
-
-
-def capability(text: str) -> str:
-    """A compute capability."""
-    if not re.fullmatch(r"[1-9]\d?\.\d", text):
-        raise refusal(f"{text!r} is no compute capability, such as 9.0")
-    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sgldoctor.cli import common
-from sgldoctor.cli.launch import capability, gibibytes, positive
+from sgldoctor.cli.quantities import capability, gibibytes, positive
 from sgldoctor.errors import UsageError, unreadable
 from sgldoctor.facts import Facts
 from sgldoctor.report.model import PROBLEMS, Report

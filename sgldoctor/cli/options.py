@@ -90,6 +90,16 @@ class Parser:
         found.__dict__.update(values)
         return found
 
+    def before_command(self, arguments: Sequence[str], what: str) -> tuple[Namespace, list[str]]:
+        """The options before ``--`` and the words after it; ``what`` is how a user calls those words."""
+        at = arguments.index("--") if "--" in arguments else len(arguments)
+        args, strange = self.parse_known_args(arguments[:at])
+        if strange:
+            lost = not strange[0].startswith("-") and at == len(arguments)
+            hint = f"; the {what} comes after '--'" if lost else ""
+            raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry '{self.prog} --help'")
+        return args, list(arguments[at + 1 :])
+
     def parse_known_args(self, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
         """As :meth:`parse_args`, but what is no option of the command is returned as well."""
         if Parser.describing:

@@ -11,8 +11,8 @@ import re
 import sys
 
 from sgldoctor.cli import common
-from sgldoctor.cli.launch import capability
 from sgldoctor.cli.options import Namespace, refusal
+from sgldoctor.cli.quantities import capability
 from sgldoctor.errors import UsageError
 from sgldoctor.typed import TYPE_CHECKING, Any
 

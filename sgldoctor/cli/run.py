@@ -7,7 +7,8 @@ import sys
 import time
 
 from sgldoctor.cli import common
-from sgldoctor.cli.options import Namespace, refusal
+from sgldoctor.cli.options import Namespace
+from sgldoctor.cli.quantities import seconds
 from sgldoctor.errors import DoctorError, UsageError
 from sgldoctor.typed import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     made = common.parser("run", "Run a command, and explain it at once if it dies.", EPILOG, common.PLAIN)
     made.usage = "sgldoctor run [OPTION...] -- COMMAND..."
     made.add_argument(
-        "--stall", metavar="SECONDS", type=_seconds, default=0.0, help="explain when it prints nothing for so long"
+        "--stall", metavar="SECONDS", type=seconds, default=0.0, help="explain when it prints nothing for so long"
     )
     made.add_argument(
         "--bundle", metavar="FILE", help="if it fails or is stopped: write log, report and snapshot, redacted (.tar.gz)"
@@ -42,13 +43,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--here", action="store_true", help="also take into account what a probe of this machine sees")
     made.add_argument("--sglang", metavar="V", default="", help="the release, if the log does not say so")
     common.environment(made)
-    at = arguments.index("--") if "--" in arguments else len(arguments)
-    args, strange = made.parse_known_args(arguments[:at])
-    words = arguments[at + 1 :]
-    if strange:
-        plain = not strange[0].startswith("-") and at == len(arguments)
-        hint = "; the command comes after '--'" if plain else ""
-        raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry 'sgldoctor run --help'")
+    args, words = made.before_command(arguments, "command")
     if not words:
         raise UsageError("give a command after '--' (try 'sgldoctor run --help')")
     if args.bundle and os.path.isdir(args.bundle):
@@ -79,16 +74,6 @@ def main(arguments: list[str]) -> int:
     except (DoctorError, OSError) as error:  # the status is the command's, whatever becomes of our words about it
         _say(f"sgldoctor: {error}\n")
     return child.end_alike(ended)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e7:
-        raise refusal(f"{text!r} is no number of seconds, such as 300")
-    return seconds
 
 
 def _after(

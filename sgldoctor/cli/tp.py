@@ -18,7 +18,7 @@ import os
 import sys
 
 from sgldoctor.cli import common
-from sgldoctor.cli.launch import positive
+from sgldoctor.cli.quantities import positive
 from sgldoctor.errors import InputError, UsageError
 from sgldoctor.report import human
 from sgldoctor.report.text import wrap

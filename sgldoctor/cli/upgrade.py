@@ -97,7 +97,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _gibibytes(text: str) -> int:
-    from sgldoctor.cli.launch import gibibytes
+    from sgldoctor.cli.quantities import gibibytes
 
     return gibibytes(text)
 

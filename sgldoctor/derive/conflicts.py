@@ -73,6 +73,8 @@ def _named(row: Row, s: Settings) -> Row:
         return {**row, "backend": s.text(flag) or flag}
     if row["kind"] == "quantization":
         return {"method": s.text(row["flags"][0]) or row["flags"][0], **row}
+    if row["kind"] == "range":
+        return {**row, "flag": row["flags"][0]}
     return {**row, "problem": row["note"]} if row["kind"] == "deepep" else row
 
 
@@ -83,7 +85,9 @@ def _told(row: Row, held: Row) -> bool:
 
 
 def _simple(entry: dict[str, Any], s: Settings) -> str:
-    """A check that the data state in full: given flags that exclude each other, need others, or need another GPU."""
+    """A check that the data state in full: values out of range, flags that exclude or need others, or another GPU."""
+    if "range" in entry:
+        return _outside(entry, s)
     for flag, values in entry["when"].items():
         if not s.on(flag) or (values is not True and s.text(flag) not in values):
             return ""
@@ -102,6 +106,16 @@ def _simple(entry: dict[str, Any], s: Settings) -> str:
     missing = [flag for flag in entry["needs"] if not s.given(flag) and s.text(flag) in ("", "none")]
     missing += [flag for flag in entry["needs"] if s.given(flag) and s.text(flag) in ("none", "None")]
     return f"{given} needs {' and '.join(missing)}" if missing else ""
+
+
+def _outside(entry: dict[str, Any], s: Settings) -> str:
+    """One sentence where the value given is beyond the least or the most with which a server can work."""
+    flag, (least, most) = entry["flags"][0], entry["range"]
+    value = s.real(flag) if s.given(flag) else None
+    if value is None or (value >= least and (most is None or value <= most)):
+        return ""
+    must = entry.get("must") or (f"at least {least:g}" if most is None else f"from {least:g} to {most:g}")
+    return f"{flag} {value:g} cannot work: it must be {must}"
 
 
 @lru_cache(maxsize=1)

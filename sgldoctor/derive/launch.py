@@ -242,11 +242,15 @@ def _choice(row: Row, fault: Fault, release: str) -> None:
     spans = flags.allowing(fault.flag.flag, fault.value)
     before = [until for _, until in spans if known.index(until) < known.index(release)]
     later = [since for since, _ in spans if known.index(since) > known.index(release)]
-    close = difflib.get_close_matches(fault.value, fault.flag.choices, n=1, cutoff=0.7)
-    row["nearest"] = close[0] if close and not before else ""
+    lowered = {choice.lower(): choice for choice in reversed(fault.flag.choices)}
+    close = difflib.get_close_matches(fault.value.lower().replace("-", "_"), lowered, n=1, cutoff=0.7)
+    close = close or difflib.get_close_matches(fault.value.lower(), lowered, n=1, cutoff=0.7)
+    row["nearest"] = lowered[close[0]] if close and not before else ""
     if before:
         row["since"] = flags.after(before[-1])
         row["note"] += f" since {row['since']}"
     elif later:
         row["since"] = later[0]
         row["note"] += f"; {later[0]} does"
+    elif row["nearest"]:
+        row["note"] += f"; {row['nearest']} is the nearest"

@@ -333,6 +333,8 @@ def _set_flag(table: dict[str, Any], context: Context) -> Action:
         raise Refused("the value is not valid", f"set {flag}")
     instead = _flag({"flag": table["instead"]}, context) if "instead" in table else ""
     problem = validate.flag_problem(flag, value, context.sglang, keeps=bool(instead))
+    if problem and value is None and names(str(table.get("value", ""))):
+        raise Unresolved(names(str(table["value"])), flag)
     if problem:
         raise Refused(problem, kinds.SetFlag(flag, value, instead).describe())
     return kinds.SetFlag(flag, value, instead)
