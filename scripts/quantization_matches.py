@@ -17,6 +17,7 @@ import itertools
 import json
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -63,14 +64,15 @@ class Release:
                         if isinstance(key, ast.Constant) and isinstance(value, ast.Name):
                             self.methods[str(key.value)] = value.id
 
-    def accepted(self, checkpoint: str) -> list[str]:
+    def accepted(self, checkpoint: str, choices: Iterable[str] = ()) -> list[str]:
         """The methods that a checkpoint of a kind takes; of "" those that one without a configuration takes."""
         if not checkpoint:
             return sorted(self.methods)
-        return [given for given in sorted(self.methods) if self._takes(checkpoint, given)]
+        return [given for given in sorted({*self.methods, *choices}) if self._takes(checkpoint, given)]
 
     def _takes(self, checkpoint: str, given: str) -> bool:
-        if given == checkpoint or given in self.requantising or checkpoint in self.compatible.get(given, ()):
+        alike = given == checkpoint or given in self.requantising or checkpoint in self.compatible.get(given, ())
+        if alike and given in self.methods:
             return True
         return any(
             self._overrides(owner, {"quant_method": checkpoint, **config}, given)
@@ -184,13 +186,20 @@ def configurations(checkpoint: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Read every release and write the table, one kind of checkpoint a line."""
-    releases = json.loads((DATA / "server-args.json").read_text(encoding="utf-8"))["releases"]
+    args = json.loads((DATA / "server-args.json").read_text(encoding="utf-8"))
+    releases: list[str] = args["releases"]
     table: dict[str, list[list[str | None]]] = {}
     before: dict[str, str] = {}
     for at, release in enumerate(releases):
         (path,) = Path(sys.argv[1]).glob(f"sglang-{release}-*.whl")
         held = Release(zipfile.ZipFile(path))
-        now = {kind: " ".join(held.accepted(kind)) for kind in ("", *held.methods)}
+        choices = next(
+            history["choices"]
+            for history in args["flags"]["--quantization"]["history"]
+            if releases.index(history["since"]) <= at
+            and (not history["until"] or at <= releases.index(history["until"]))
+        )
+        now = {kind: " ".join(held.accepted(kind, choices)) for kind in ("", *held.methods)}
         for kind in before.keys() | now.keys():
             if before.get(kind) == now.get(kind):
                 continue

@@ -77,8 +77,9 @@ def read(facts: Facts) -> Settings:
     for row in facts.rows("launch.option"):
         # argparse keeps the last of several.
         flag = str(row["flag"])
+        negated = str(row.get("given", "")).startswith("--no-") and not flag.startswith("--no-")
         values[flags.canonical(flag) or flags.by_dest(flag[2:].replace("-", "_")) or flag] = (
-            str(row.get("value", "")) if row.get("known", True) else None
+            None if not row.get("known", True) else "False" if negated else str(row.get("value", ""))
         )
     judged = flags.judges(release_of(facts))
     by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}

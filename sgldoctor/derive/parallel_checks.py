@@ -44,6 +44,8 @@ def _address_port(s: Settings) -> str:
     address = s.text("--dist-init-addr")
     host = address.rpartition("://")[2]
     port = host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
+    if port.isdigit() and int(port[:9]) > 65535:
+        return f"--dist-init-addr {address}: {port} is no port"
     if not address or port.isdigit():
         return ""
     return f"--dist-init-addr {address} names no port: host:port is needed"

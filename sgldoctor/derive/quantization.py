@@ -35,22 +35,32 @@ def too_new(facts: Facts, s: Settings) -> list[Row]:
     ]
 
 
+_ROW = {
+    "name": "quantization-checkpoint",
+    "flags": ["--quantization"],
+    "says": "Unknown quantization method: {…}. Must be one of {…}.",
+    "where": "configs/model_config.py:ModelConfig._verify_quantization",
+}
+
+
 def mismatched(s: Settings) -> list[Row]:
     """A row for ``launch.conflict`` where the checkpoint is quantised by a method that the one given does not fit."""
     method, checkpoint = s.text("--quantization").lower(), str(s.model.get("quantization") or "")
-    if not s.given("--quantization") or not method or not checkpoint or method == checkpoint:
+    known = _accepted("", s.release)
+    if not s.given("--quantization") or not method or not known or s.given("--json-model-override-args"):
         return []
-    accepted = _accepted(checkpoint, s.release)
-    if not accepted or method in accepted or s.given("--json-model-override-args"):
+    if s.model and not checkpoint and method not in known:
+        note = f"SGLang {s.release} has no quantisation method {method} on NVIDIA GPUs"
+        return [{**_ROW, "kind": "range", "note": note}]
+    accepted = _accepted(checkpoint, s.release) if checkpoint else []
+    if not accepted or method in accepted:
         return []
     return [
         {
-            "name": "quantization-checkpoint",
+            **_ROW,
             "kind": "checkpoint",
-            "flags": ["--quantization"],
             "note": f"--quantization {method}, and the checkpoint is quantised by {checkpoint}: see its config.json",
             "says": "Quantization method specified in the model config ({…}) does not match the quantization method",
-            "where": "configs/model_config.py:ModelConfig._verify_quantization",
             "argument": method,
             "config": checkpoint,
         }

@@ -169,6 +169,29 @@ def _grpc_key(s: Settings) -> str:
     return f"--grpc-port and {key} exclude each other" if key and s.given("--grpc-port") else ""
 
 
+def _parsed(flag: str) -> Callable[[Settings], str]:
+    def check(s: Settings) -> str:
+        text = s.text(flag) if s.given(flag) else ""
+        try:
+            json.loads(text or "{}")
+        except (ValueError, RecursionError):
+            return f"{flag} is not valid JSON: {text[:60]}"
+        return ""
+
+    return check
+
+
+_LEVELS = ("critical", "error", "warning", "info", "debug")
+"""What both ``logging`` and uvicorn know."""
+
+
+def _log_level(s: Settings) -> str:
+    level = s.text("--log-level") if s.given("--log-level") else ""
+    if not level or level.lower() in _LEVELS or (level.upper() == "WARN" and s.given("--log-level-http")):
+        return ""
+    return f"--log-level {level} is none of {', '.join(_LEVELS)}"
+
+
 def _context_length(s: Settings) -> str:
     asked = s.number("--context-length") if s.given("--context-length") else None
     derived = s.model.get("context")
@@ -208,5 +231,8 @@ CHECKS = {
     "grpc-port": _grpc_port,
     "grpc-key": _grpc_key,
     "context-length": _context_length,
+    "override-json": _parsed("--json-model-override-args"),
+    "loader-json": _parsed("--model-loader-extra-config"),
+    "log-level": _log_level,
 }
 """Name of the check in the data, and its arithmetic: one sentence where it fails, else ``""``."""

@@ -228,6 +228,12 @@ def declared(flag: str, release: str) -> bool:
     return release in _order() and bool(_entry(flag, release))
 
 
+def numeric(flag: str) -> bool:
+    """Whether a flag takes nothing but a number, in every release that has it."""
+    held = _data()["flags"].get(flag)
+    return bool(held) and all(entry["type"] in ("int", "float", "human_readable_int") for entry in held["history"])
+
+
 def allowing(flag: str, value: str) -> list[tuple[str, str]]:
     """The ranges of releases in which ``flag`` lists ``value`` among its choices or lists none."""
     known = _data()["releases"]

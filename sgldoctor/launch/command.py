@@ -154,14 +154,24 @@ def _without_secrets(arguments: tuple[Word, ...]) -> list[Word]:
     option = ""
     for word in arguments:
         name, equals, value = word.text.partition("=")
+        owner = name if word.text.startswith("-") else option
         if word.text.startswith("-"):
             shown = f"{name}={redact_value(name, value)}" if equals else word.text
             option = "" if equals else name
         else:
             shown = redact_value(option, word.text) if option else redact(word.text)
             option = ""
+        if shown != word.text and _counts(owner):
+            shown = word.text  # --max-total-tokens holds no secret, whatever is written there
         out.append(word if shown == word.text else word._replace(text=shown, known=False))
     return out
+
+
+def _counts(name: str) -> bool:
+    """Whether an option of SGLang takes a number: its name alone may sound like a secret's."""
+    from sgldoctor.knowledge import flags
+
+    return flags.numeric(flags.canonical(name) or name)
 
 
 def _prefix(words: list[Word]) -> dict[str, tuple[str, bool]]:

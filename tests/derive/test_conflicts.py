@@ -10,7 +10,7 @@ import pytest
 from sgldoctor.derive.conflicts import CHECKS, conflicts
 from sgldoctor.derive.launch import options
 from sgldoctor.facts import Facts
-from sgldoctor.knowledge import flags
+from sgldoctor.knowledge import flags, sources
 from sgldoctor.knowledge.releases import load
 from sgldoctor.launch import facts_of
 
@@ -198,12 +198,47 @@ def conflict(line: str, version: str, major: int | None = None) -> list[str]:
         ("offload-storage", NEWEST, OFFLOAD, f"{OFFLOAD} --hicache-storage-backend file"),
         ("grpc-port", NEWEST, "--grpc-port 30000", "--grpc-port 30001"),
         ("grpc-key", NEWEST, "--grpc-port 1 --api-key k", "--api-key k"),
+        ("override-json", "0.5.8", "--json-model-override-args {x", "--json-model-override-args {}"),
+        ("loader-json", "0.5.8", "--model-loader-extra-config a=b", "--model-loader-extra-config $CONFIG"),
+        ("log-level", "0.5.8", "--log-level verbose", "--log-level INFO"),
     ],
 )
 def test_contradictions(name: str, version: str, bad: str, good: str) -> None:
     assert conflict(bad, version) == [name]
     assert name not in conflict(good, version)
 
+
+RANGES = [entry for entry in load("launch-conflicts.json")["conflicts"] if "range" in entry]
+
+
+@pytest.mark.parametrize("entry", RANGES, ids=lambda entry: str(entry["name"]))
+@pytest.mark.parametrize("release", ["0.5.8", NEWEST])
+def test_values_that_cannot_work(entry: dict[str, Any], release: str) -> None:
+    (flag,), (least, most) = entry["flags"], entry["range"]
+    assert entry["name"] in conflict(f"{flag} -1", release)
+    for value in (most, least, 1):
+        assert value is None or entry["name"] not in conflict(f"{flag} {value}", release)
+    if most:
+        assert entry["name"] in conflict(f"{flag} {most + 1}", release)
+    assert entry["name"] not in conflict(f"{flag} $N", release)
+
+
+KNOWN = load("launch-conflicts.json")["conflicts"]
+
+
+@pytest.mark.parametrize("entry", KNOWN, ids=lambda entry: str(entry["name"]))
+def test_every_entry_says_on_which_lines_of_sglang_it_rests(entry: dict[str, Any]) -> None:
+    ends = {end or NEWEST for span in entry["present"] for end in span}
+    assert {release for release, *_ in entry["source"]} == ends
+    for release, file, line, text in entry["source"]:
+        held = next((sums for first, last, sums in sources._versions(file) if first <= AT[release] <= last), None)
+        # Lines of some folders are not kept.
+        assert (
+            held is None if file.startswith(("layers/", "configs/")) else held and held[line - 1] == sources._sum(text)
+        )
+
+
+AT = {release: at for at, release in enumerate(sources._releases())}
 
 SIMPLE = [entry for entry in load("launch-conflicts.json")["conflicts"] if "when" in entry]
 
@@ -236,7 +271,7 @@ def test_simple_checks_of_the_data(entry: dict[str, Any]) -> None:
 
 def test_every_check_is_known_to_the_data_and_tested() -> None:
     entries = load("launch-conflicts.json")["conflicts"]
-    assert {entry["name"] for entry in entries if "when" not in entry} == set(CHECKS)
+    assert {entry["name"] for entry in entries if not {"when", "range"} & entry.keys()} == set(CHECKS)
     marks = test_contradictions.pytestmark  # type: ignore[attr-defined]
     assert {case[0] for mark in marks for case in mark.args[1]} == set(CHECKS) - {"context-length"}
     names = {entry for release in flags.releases() for entry in {f.flag for f in flags.table(release).values()}}
