@@ -17,7 +17,8 @@ from sgldoctor.errors import UsageError
 from sgldoctor.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgldoctor.derive.plan import Plan, Wish
+    from sgldoctor.derive.plan import Plan
+    from sgldoctor.derive.wish import Wish
     from sgldoctor.fix.resolving import Resolved
 
 EPILOG = """examples:
@@ -69,7 +70,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _wish(args: Namespace) -> Wish:
-    from sgldoctor.derive.plan import COMPANIONS, Wish
+    from sgldoctor.derive.companions import COMPANIONS
+    from sgldoctor.derive.wish import Wish
     from sgldoctor.knowledge import releases
 
     asked = common.release(args.sglang) or releases.newest()

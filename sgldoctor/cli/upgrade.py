@@ -63,7 +63,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError("give the launch line after '--' or with --launch, not both")
     line = args.launch or _quoted(words)
     from sgldoctor.derive import upgrade
-    from sgldoctor.derive.plan import Wish, impossible, lane
+    from sgldoctor.derive.plan import impossible, lane
+    from sgldoctor.derive.wish import Wish
     from sgldoctor.knowledge import releases
 
     old, new = (

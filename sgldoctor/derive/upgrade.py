@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from sgldoctor.derive.plan import Wish, lane, pinned
+from sgldoctor.derive.plan import lane, pinned
+from sgldoctor.derive.wish import Wish
 from sgldoctor.knowledge import drivers, flags, releases
 from sgldoctor.knowledge.releases import Release
 from sgldoctor.typed import NamedTuple
