@@ -45,8 +45,9 @@ def main() -> None:
         ]
         fields = {history["dest"] for history in declared}
         valued = {history["dest"] for history in declared if history.get("default") is not None}
+        switches = {history["dest"] for history in declared if history.get("action") == "store_true"}
         memo: dict[int, tuple[bool, bool]] = {}
-        found = Follower(Source(zipfile.ZipFile(path), fields, valued, trees), nodes).run()
+        found = Follower(Source(zipfile.ZipFile(path), fields, valued, switches, trees), nodes).run()
         kept = {key: node for key, node in found.items() if possible(node, nodes, memo)[0]}
         for (message, where), node in kept.items():
             table.setdefault((message, where, node), []).append(at)

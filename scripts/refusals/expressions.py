@@ -64,7 +64,10 @@ class Expressions:
     def _initial(self, name: str) -> int:
         if name not in self.source.fields:
             return self.nodes.unknown
-        return self.nodes.make("a", self.source.renamed.get(name, name))
+        argument = self.nodes.make("a", self.source.renamed.get(name, name))
+        if name in self.source.unset:
+            return self.nodes.make("if", argument, self.nodes.true, self.nodes.constant(None))
+        return argument
 
     def _read(self, name: str) -> int:
         return self.state.get(name, self._initial(name))

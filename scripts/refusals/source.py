@@ -13,10 +13,21 @@ HELPERS = re.compile(r"sglang/srt/utils(/common)?\.py$")
 
 
 class Source:
-    """The functions and constants of one release; ``valued`` are the fields that always have a value."""
+    """The functions and constants of one release.
 
-    def __init__(self, wheel: zipfile.ZipFile, fields: set[str], valued: set[str], trees: dict[str, ast.Module]):
-        self.fields, self.valued = fields, valued
+    ``valued`` are the fields that always have a value, ``unset`` the switches that are None and not False without one.
+    """
+
+    def __init__(
+        self,
+        wheel: zipfile.ZipFile,
+        fields: set[str],
+        valued: set[str],
+        switches: set[str],
+        trees: dict[str, ast.Module],
+    ):
+        self.fields, self.valued, self.switches = fields, valued, switches
+        self.unset: set[str] = set()
         self.functions: dict[str, tuple[ast.FunctionDef, str]] = {}
         self.constants: dict[str, ast.expr] = {}
         self.renamed: dict[str, str] = {}
@@ -44,6 +55,8 @@ class Source:
                 for inner in node.body:
                     if isinstance(inner, ast.FunctionDef):
                         self.functions[f"{node.name}.{inner.name}"] = (inner, file)
+                    elif node.name == "ServerArgs" and self._is_unset(inner):
+                        self.unset.add(ast.unparse(inner.target))
                     elif node.name == "ServerArgs" and isinstance(inner, (ast.Assign, ast.AnnAssign)) and inner.value:
                         targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]
                         if isinstance(targets[0], ast.Name) and targets[0].id.isupper():
@@ -52,3 +65,8 @@ class Source:
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
                 if isinstance(targets[0], ast.Name):
                     self.constants[targets[0].id] = node.value
+
+    def _is_unset(self, node: ast.stmt) -> bool:
+        """Whether a field of ``ServerArgs`` is a switch that is declared as None."""
+        none = isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant) and node.value.value is None
+        return none and isinstance(node.target, ast.Name) and node.target.id in self.switches
