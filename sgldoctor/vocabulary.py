@@ -537,7 +537,7 @@ FACTS: dict[str, dict[str, str]] = {
     },
     "launch.conflict": {
         "name": "which check of SGLang, argument-check where it has no name",
-        "kind": "arguments, sizes, range, backend, backend-gpu, quantization, checkpoint, deepep, context",
+        "kind": "arguments, sizes, range, inert, backend, backend-gpu, quantization, checkpoint, deepep, context",
         "flags": "list of the flags that contradict each other",
         "note": "one sentence with the values",
         "says": "SGLang's own text, empty where it fails without one",
@@ -545,7 +545,7 @@ FACTS: dict[str, dict[str, str]] = {
         "certain": "False where a release that may be meant has no such check",
         "backend": "the backend refused, for kind backend and backend-gpu",
         "method": "the quantisation or type refused, for kind quantization",
-        "flag": "the flag whose value cannot work, for kind range",
+        "flag": "the flag whose value cannot work or that does nothing, for kind range and inert",
         "argument": "the quantisation asked for, for kind checkpoint",
         "config": "the checkpoint's own, for kind checkpoint",
         "problem": "the same as note, for kind deepep",

@@ -55,7 +55,7 @@ class Source:
                 for inner in node.body:
                     if isinstance(inner, ast.FunctionDef):
                         self.functions[f"{node.name}.{inner.name}"] = (inner, file)
-                    elif node.name == "ServerArgs" and self._is_unset(inner):
+                    elif (node.name == "ServerArgs" or "/fields/" in file) and self._is_unset(inner):
                         self.unset.add(ast.unparse(inner.target))
                     elif node.name == "ServerArgs" and isinstance(inner, (ast.Assign, ast.AnnAssign)) and inner.value:
                         targets = inner.targets if isinstance(inner, ast.Assign) else [inner.target]

@@ -60,7 +60,7 @@ def conflicts(facts: Facts) -> Facts:
         rows += [
             {**row, "certain": True}
             for row in refusals(settings)
-            if not any(_told(row, one) for one in rows) and not set(row["flags"]) <= refused
+            if not any(_told(row, one) for one in rows if one["kind"] != "inert") and not set(row["flags"]) <= refused
         ]
     out.put("launch.conflict", [{**_named(row, settings), "text": row["note"]} for row in rows], "derived")
     return out
@@ -73,7 +73,7 @@ def _named(row: Row, s: Settings) -> Row:
         return {**row, "backend": s.text(flag) or flag}
     if row["kind"] == "quantization":
         return {"method": s.text(row["flags"][0]) or row["flags"][0], **row}
-    if row["kind"] == "range":
+    if row["kind"] in ("range", "inert"):
         return {**row, "flag": row["flags"][0]}
     return {**row, "problem": row["note"]} if row["kind"] == "deepep" else row
 

@@ -58,6 +58,13 @@ def _data_parallel_nodes(s: Settings) -> str:
     return f"--dp-size {dp} over {nodes} nodes needs attention data parallelism"
 
 
+def _groups_idle(s: Settings) -> str:
+    groups = s.number("--dp-size")
+    if not s.on("--enable-dp-attention") or s.given("--attn-dp-size") or groups != 1:
+        return ""
+    return "--enable-dp-attention does nothing without --dp-size: one group is no data parallelism"
+
+
 def _groups(s: Settings) -> str:
     return indivisible(
         s.number("--tp-size"), attention_groups(s), "tp {0} cannot be divided into {1} attention data-parallel groups"
@@ -142,6 +149,7 @@ CHECKS = {
     "data-parallel-nodes": _data_parallel_nodes,
     "data-parallel-replicas-nodes": _data_parallel_nodes,
     "attention-groups": _groups,
+    "attention-groups-idle": _groups_idle,
     "attention-groups-size": _groups,
     "both-data-parallel": _both_data_parallel,
     "context-groups": _context_groups,

@@ -50,6 +50,11 @@ def _priority_policy(s: Settings) -> str:
     return f"--enable-priority-scheduling works with --schedule-policy fcfs or lof, not {policy}"
 
 
+def _tokenizer_workers(s: Settings) -> str:
+    # Without a tokenizer some releases do not look at the number.
+    return "" if s.on("--skip-tokenizer-init") else below("--tokenizer-worker-num", 1)(s)
+
+
 def _both(first: str, second: str) -> Callable[[Settings], str]:
     def check(s: Settings) -> str:
         return f"{first} and {second} exclude each other" if s.on(first) and s.on(second) else ""
@@ -209,7 +214,7 @@ CHECKS = {
     "multiplex-chunk": _multiplex_chunk,
     "multiplex-disaggregation": _multiplex_disaggregation,
     "priority-policy": _priority_policy,
-    "tokenizer-workers": below("--tokenizer-worker-num", 1),
+    "tokenizer-workers": _tokenizer_workers,
     "hierarchical-radix": _both("--enable-hierarchical-cache", "--disable-radix-cache"),
     "decode-sizes": _decode_sizes,
     "offload-decode": _offload_decode,

@@ -198,6 +198,8 @@ def conflict(line: str, version: str, major: int | None = None) -> list[str]:
         ("offload-storage", NEWEST, OFFLOAD, f"{OFFLOAD} --hicache-storage-backend file"),
         ("grpc-port", NEWEST, "--grpc-port 30000", "--grpc-port 30001"),
         ("grpc-key", NEWEST, "--grpc-port 1 --api-key k", "--api-key k"),
+        ("attention-groups-idle", "0.5.8", "--tp 8 --enable-dp-attention", "--tp 8 --enable-dp-attention --dp-size $N"),
+        ("attention-groups-idle", NEWEST, "--enable-dp-attention", "--tp 4 --enable-dp-attention --attn-dp-size 4"),
         ("override-json", "0.5.8", "--json-model-override-args {x", "--json-model-override-args {}"),
         ("loader-json", "0.5.8", "--model-loader-extra-config a=b", "--model-loader-extra-config $CONFIG"),
         ("log-level", "0.5.8", "--log-level verbose", "--log-level INFO"),
