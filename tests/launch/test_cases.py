@@ -45,6 +45,6 @@ def test_case(given: str, line: str, tmp_path: Path) -> None:
 
 def test_the_cases_are_many_and_half_of_them_valid() -> None:
     valid = [given for given, _ in CASES if given.split()[1] == "-"]
-    assert len(CASES) >= 140
-    assert len({given.split()[0] for given, _ in CASES}) >= 10
-    assert 0.4 * len(CASES) <= len(valid) <= 0.6 * len(CASES)
+    assert len(CASES) >= 200
+    assert len({given.split()[0] for given in valid}) >= 10
+    assert 0.5 * len(CASES) <= len(valid) <= 0.6 * len(CASES)
