@@ -81,7 +81,7 @@ def main() -> None:
                 entry["source"].append([release, *place])
             else:
                 print(f"{entry['name']}: no line in {release}")
-    text = f'{{\n"source": {json.dumps(table["source"], ensure_ascii=False)},\n"conflicts": [\n'
+    text = f'{{\n"source": {json.dumps(table.get("source", ""), ensure_ascii=False)},\n"conflicts": [\n'
     text += ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n]\n}\n"
     path.write_text(text, encoding="utf-8")
 

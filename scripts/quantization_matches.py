@@ -48,7 +48,7 @@ class Release:
                     self.classes.setdefault(node.name, node)
             if name == f"{FOLDER}__init__.py":
                 self._collect(tree.body)
-        model = ast.parse(wheel.read(MODEL))
+        model = ast.parse(wheel.read(MODEL) if MODEL in wheel.namelist() else b"")
         self.compatible: dict[str, list[str]] = literal(model, "compatible_quantization_methods") or {}
         self.requantising: list[str] = literal(model, "REQUANTIZATION_METHODS") or []
 
@@ -193,12 +193,13 @@ def main() -> None:
     for at, release in enumerate(releases):
         (path,) = Path(sys.argv[1]).glob(f"sglang-{release}-*.whl")
         held = Release(zipfile.ZipFile(path))
-        choices = next(
-            history["choices"]
-            for history in args["flags"]["--quantization"]["history"]
+        choices = [
+            choice
+            for history in args["flags"].get("--quantization", {}).get("history", ())
             if releases.index(history["since"]) <= at
             and (not history["until"] or at <= releases.index(history["until"]))
-        )
+            for choice in history.get("choices") or ()
+        ]
         now = {kind: " ".join(held.accepted(kind, choices)) for kind in ("", *held.methods)}
         for kind in before.keys() | now.keys():
             if before.get(kind) == now.get(kind):

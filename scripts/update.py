@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("sgldoctor", "scripts", "rules")
 STEPS = (
     "flags", "releases", "variables", "messages", "sources", "defects", "variants", "quantization_limits",
-    "memory_heuristics", "launch_refusals", "imported_names",
+    "memory_heuristics", "launch_refusals", "launch_conflicts", "quantization_matches", "imported_names",
 )  # fmt: skip
 """In this order: ``flags`` makes a release known to the others, ``variants`` reads what ``releases`` wrote."""
 
