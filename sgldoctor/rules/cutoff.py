@@ -1,8 +1,8 @@
 """The last line of a log, cut off in its middle: which rule its message would have met, where only one cause begins so.
 
 Terminals, pagers and pastes end where they end: ``RuntimeError: CUDA out of mem``. A rule's pattern is met by such a
-line if a beginning of the pattern reaches the end of the text, over enough letters that the pattern itself writes
-down. Where patterns of different causes begin alike, nothing is said.
+line if a beginning of the pattern reaches the end of the text, inside a word, over enough letters that the pattern
+itself writes down. Where patterns of different causes begin alike, nothing is said.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ TITLE = 240
 """Titles of threads end after 256 characters, in the middle of a word or not."""
 ELLIPSES = ("…", "...")
 SAID = " (its line is cut off)"
+OPEN = "([{<'\"`=:,/-_"
+"""Letters at which no text ends."""
+NEVER = "(?!)"
 
 _OPENING = re.compile(r"[A-Za-z' ,]{7}")
 _GROUP = re.compile(r"\((?:\?:|\?P<\w+>|(?!\?))(?P<inner>.*)\)\Z", re.DOTALL)
@@ -120,7 +123,8 @@ def _met(match: LogMatch, rule: Rule, event: Event) -> _Begun | None:
             return None
         if not match.pattern:
             size = overlap(event.text, match.anchor)
-            return _Begun(rule, {}, size, match.anchor[:size]) if size >= LETTERS else None
+            broken = size >= LETTERS and breaks(match.anchor[:size], match.anchor[size:])
+            return _Begun(rule, {}, size, match.anchor[:size]) if broken else None
         found, letters = begins(match.pattern, event.text)
     except TimedOut:
         return None
@@ -142,16 +146,15 @@ def begins(pattern: str, text: str) -> tuple[re.Match[str] | None, int]:
         for index in range(len(parts) - 1, -1, -1):
             head = "".join(part for part, _ in parts[:index])
             shown = sum(plain for _, plain in parts[:index])
-            # What follows a name that is cut could be anything, so it must be the pattern's last part.
-            ends = [(parts[index][0], 0)] if index == len(parts) - 1 and not parts[index][1] else []
+            # What follows a name that is cut could be anything, so only plain text may be cut.
             found = None
-            for end, more in (*ends, *_cuts(*parts[index])):
+            for end, more in _cuts(*parts[index]):
                 try:
                     found = search(re.compile(f"{head}{end}\\Z", re.DOTALL), text)
                 except re.error:  # a reference to a group that is not there any more
                     continue
                 if found:
-                    more += len(found["cut"]) if "cut" in found.groupdict() else 0
+                    more += len(found["cut"])
                     if shown + more > letters:
                         best, letters = found, shown + more
                     break
@@ -175,9 +178,15 @@ def _cuts(part: str, plain: int) -> Iterator[tuple[str, int]]:
 
 
 def _shortened(run: str) -> str:
-    """A group ``cut`` that takes any beginning of a run of plain letters, the longest first."""
+    """A group ``cut`` that takes the beginnings of a run of plain letters at which no text ends, the longest first."""
     units = _units(run)
-    return f"(?P<cut>{'|'.join(''.join(units[:size]) for size in range(len(units), 0, -1))})"
+    sizes = [size for size in range(len(units), 0, -1) if breaks("".join(units[:size]), "".join(units[size:]))]
+    return f"(?P<cut>{'|'.join(''.join(units[:size]) for size in sizes) or NEVER})"
+
+
+def breaks(before: str, after: str) -> bool:
+    """Whether a text that ends between these two is broken there: inside a word, or where something must follow."""
+    return before[-1] in OPEN or (before[-1].isalnum() and after[:1].isalnum())
 
 
 def _units(run: str) -> list[str]:

@@ -54,6 +54,7 @@ def test_a_cut_line_is_named_with_little_confidence(line: str, cause: str, tmp_p
         "RuntimeError: CU",  # too short
         "FileNotFoundError: [Errno 2] No such file or directory: '/usr",  # any file
         "ImportError: cannot import name 'foo' from 'tran",  # any package
+        "RuntimeError: CUDA error: operation not supported",  # whole, though another message begins so
     ],
 )
 def test_what_may_go_on_in_several_ways_stays_unknown(line: str, tmp_path: Path) -> None:
