@@ -264,6 +264,15 @@ def _lane_steps(found: Release, pins: Sequence[str], other: str) -> list[Step]:
                 "a kernel built for CUDA 13 does not load beside a torch for CUDA 12",
             )
         )  # fmt: skip
+    gemm = next((pin for pin in pins if pin.startswith("sgl-deep-gemm==")), "")
+    if gemm:
+        steps.append(
+            Step(
+                "DeepGEMM for CUDA 12",
+                (f"uv pip install --reinstall --no-deps {gemm} --index-url https://docs.sglang.ai/whl/{label}/",),
+                "the one of the default index is built for CUDA 13 as well",
+            )
+        )  # fmt: skip
     return steps
 
 

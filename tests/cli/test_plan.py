@@ -103,6 +103,16 @@ def test_the_possible_is_not(plan: Any, arguments: list[str]) -> None:
     assert plan(*arguments)["refused"] == []
 
 
+def test_the_lane_of_cuda_12_has_all_that_is_compiled_for_it(plan: Any) -> None:
+    _, script, _ = plan("--sglang", "0.5.14", "--cuda", "12", form="shell")
+    built = [line for line in script.splitlines() if "cu129" in line and not line.startswith("#")]
+    assert [next(word for word in line.split() if "==" in word).split("==")[0] for line in built] == [
+        "torch",
+        "sglang-kernel",
+        "sgl-deep-gemm",
+    ]
+
+
 @pytest.mark.parametrize("sglang", KNOWN)
 def test_every_release_has_a_plan_whose_script_bash_can_read(plan: Any, sglang: str, tmp_path: Path) -> None:
     status, script, _ = plan("--sglang", sglang, "--with", "deepep,nixl,mooncake,vllm", form="shell")
