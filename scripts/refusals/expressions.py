@@ -50,8 +50,7 @@ class Expressions:
 
     def __init__(self, source: Source, nodes: Nodes):
         self.source, self.nodes = source, nodes
-        # Lines for other devices are not judged; without the option the device is found at run time.
-        self.state: dict[str, int] = {"device": nodes.constant("cuda")}
+        self.state: dict[str, int] = {}
         self.found: dict[tuple[str, str], list[int]] = {}
 
     def _call(
@@ -70,6 +69,9 @@ class Expressions:
         return argument
 
     def _read(self, name: str) -> int:
+        # Lines for other devices are not judged; without the option the device is found at run time.
+        if name == "device":
+            return self.nodes.constant("cuda")
         return self.state.get(name, self._initial(name))
 
     def _refuse(self, message: str, frame: Frame, condition: int) -> None:
