@@ -165,6 +165,18 @@ FACTS: dict[str, dict[str, str]] = {
         "count": "paths",
         "example": "one",
     },
+    "kernel.variants": {
+        "capability": "compute capability for which the kernel takes this folder, empty for all other GPUs",
+        "folder": "sm90, sm100, ...: folder of sgl_kernel that holds common_ops for it",
+        "present": "True where it, or the fallback beside it, is there",
+    },
+    "kernel.unloadable": {
+        "capability": "compute capability of a GPU here",
+        "name": "its product name",
+        "folder": "folder of the kernel that it selects and that holds no common_ops",
+        "owner": "the kernel's distribution",
+        "pin": "requirement that puts the right wheel back",
+    },
     "kernel.folder": {"path": "folder of the module sgl_kernel", "importable": "whether it has an __init__.py"},
     "flashinfer.check": {
         "raises": "whether the installed flashinfer raises when its wheels differ in version (else it warns)"
@@ -187,6 +199,7 @@ FACTS: dict[str, dict[str, str]] = {
         "system_package_rpm": "Fedora and RHEL package of it, or empty",
     },
     "libraries.corrupt": {
+        "unused": "True where it is a build of the kernel for other GPUs than those here",
         "file": "the file",
         "library": "its base name",
         "problem": "truncated, file too short, invalid ELF header, wrong machine",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sgldoctor.derive import variant
 from sgldoctor.derive.needs import EXTRA, KERNELS, Table, installed, look_up
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
@@ -57,7 +58,9 @@ def closure(facts: Facts) -> set[str]:
 
 def _damaged(row: Row, known: Table, facts: Facts, needed: set[str]) -> Row:
     name = str(row["name"])
-    return {**row, "needed": name in needed, "pin": cure(name, str(row["version"]), known, facts)}
+    # A kernel brings a build for each kind of GPU, and only one of them is loaded.
+    spare = name in KERNELS and all(variant.unused(str(file), facts) for file in row.get("files") or [row["file"]])
+    return {**row, "needed": name in needed and not spare, "pin": cure(name, str(row["version"]), known, facts)}
 
 
 def _broken(known: Table, facts: Facts) -> list[Row]:

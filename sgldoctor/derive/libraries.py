@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sgldoctor.derive import damage, needs
+from sgldoctor.derive import damage, needs, variant
 from sgldoctor.derive.needs import Table, installed
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
@@ -130,4 +130,9 @@ def _corrupt(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
     owner = str(row["owner"])
     pin = damage.cure(owner, str(have[owner]["version"]), known, facts) if owner in have else ""
     # Two wheels, or two folders of one, may hold libraries of the same name: the evidence says which file it is.
-    return {**row, "pin": pin, "text": f"{row['file']}: {row['problem']}"}
+    return {
+        **row,
+        "unused": variant.unused(str(row["file"]), facts),
+        "pin": pin,
+        "text": f"{row['file']}: {row['problem']}",
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sgldoctor.derive import damage, lanes, needs
+from sgldoctor.derive import damage, lanes, needs, variant
 from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin, satisfies
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
@@ -40,6 +40,8 @@ def derive(facts: Facts) -> Facts:
     kernel = _kernel(facts, known, have, whole=whole)
     if kernel is not None:
         result.put("kernel", kernel, "derived")
+    if facts.known("kernel.variants") and facts.known("gpus"):
+        result.put("kernel.unloadable", variant.unloadable(facts, kernel or {}), "derived")
     result.put("flashinfer", _flashinfer(facts, known, have), "derived")
     if whole:
         broken = {str(row["name"]) for row in facts.rows("packages.leftovers") if "/~" not in str(row["path"])}

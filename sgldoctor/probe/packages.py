@@ -26,6 +26,11 @@ CORE = lazy(
 
 ASKED_BY_EXTRA = lazy(r";.*\bextra\b")
 
+VARIANT = lazy(
+    r"(?:if compute_capability == (\d{2,3})|elif compute_capability is not None|else):\s+ops_subdir = [\"'](\w+)[\"']"
+)
+"""How ``sgl_kernel/load_utils.py`` chooses a folder."""
+
 FIELD = lazy(rb"^(Requires-Dist|Name|Version|Requires-Python):([^\n]*)", re.MULTILINE)
 NAME = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -259,12 +264,31 @@ def _torch(target: Target, facts: Facts, installed: list[Row]) -> None:
         if rooted.is_folder(target.root, folder):
             whole = rooted.is_file(target.root, folder + "/__init__.py")
             facts.put("kernel.folder", {"path": folder, "importable": whole}, "probe")
+            facts.put("kernel.variants", _variants(target, folder), "probe")
             break
     for site in target.sites:
         text = rooted.text(target.root, f"{site}/flashinfer/jit/env.py", 262144)
         if text is not None:
             facts.put("flashinfer.check", {"raises": "Ignoring incompatible flashinfer" not in text}, "probe")
             break
+
+
+def _variants(target: Target, folder: str) -> list[Row]:
+    """Which ``common_ops`` each GPU loads, by the kernel's own ``load_utils.py``; nothing where it has no choice.
+
+    It compares the compute capability with one number, ``90`` for Hopper, takes a folder for it and another for all
+    other GPUs, and ``common_ops`` beside itself where that folder holds none (sgl-kernel 0.3.21, sglang-kernel 0.4.10).
+    """
+    text = rooted.text(target.root, f"{folder}/load_utils.py", 262144) or ""
+    rows: list[Row] = []
+    beside = any(name.startswith("common_ops.") for name in rooted.names(target.root, folder))
+    for match in VARIANT.finditer(text):
+        number = match[1] or ""
+        there = any(name.startswith("common_ops.") for name in rooted.names(target.root, f"{folder}/{match[2]}"))
+        capability = f"{number[:-1]}.{number[-1]}" if number else ""
+        if not any(row["capability"] == capability for row in rows):
+            rows.append({"capability": capability, "folder": match[2], "present": there or beside})
+    return rows
 
 
 def torch_build(text: str, version: str) -> Row:
