@@ -18,6 +18,7 @@ _CURED = lazy(
     r"should (?:raise|throw|fail|reject|be rejected|return)|"
     r"(?:will|would|could|can|may|might) (?:now )?(?:raise|throw|fail|get|cause|hit|see|crash|lead)|"
     r"to (?:avoid|prevent|fix|suppress|silence)|avoids?|prevents?|if you (?:see|get|hit|encounter|meet)|in case of|"
+    r"if (?:you|i|we) (?:do not|don't|didn't)|"
     r"whenever you|makes? sure|ensures?|now (?:raises?|throws?|fails?|returns?|works?)|works (?:now|fine|well)|"
     r"workaround for|feature request|would be (?:nice|great|good)|please (?:support|add)|documented?|the docs|"
     r"this (?:pr|patch|change|commit)|unit tests?|test(?:s|ed)? (?:that|for|pass)|assert(?:s|ed)? that|"
