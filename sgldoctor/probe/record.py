@@ -21,8 +21,8 @@ CHECKED = lazy(
 )
 """Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
-SOURCES = lazy(r"sglang|transformers|sgl(?:ang)?-kernel|triton")
-"""Distributions of which every Python file is asked for: an import of SGLang goes through all their folders."""
+SOURCES = lazy(r"sglang|sgl(?:ang)?-kernel")
+"""Distributions of which every Python file is asked for; for more of them there is no time."""
 
 LIMIT = 64 << 20
 TAG = lazy(r"\.cpython-(\d)(\d{1,2})-")
