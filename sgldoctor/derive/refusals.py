@@ -35,6 +35,7 @@ PRESUMED_FALSE, PRESUMED_TRUE = _Unknown(False), _Unknown(True)
 _HOLE = lazy(r"\{(\w{1,80})\}")
 _FAILED = lazy(r"(ZeroDivisionError|TypeError): \{…\} in (.+)", re.DOTALL)
 _ATTRIBUTE = lazy(r"\.(\w{1,80})")
+_WHOLE_NAME = lazy(r"(?:ForCausalLM|ForConditionalGeneration|Model)")
 _SIZES = lazy(
     r"(?:(?:tp|pp|dp|ep|dcp|dwdp|attn_\w+|moe_\w+|\w+_parallel)_size|nnodes|node_rank|enable_dp_attention|enable_dp_lm_head"
     r"|dist_init_addr|enable_eplb|base_gpu_id|gpu_id_step)\Z"
@@ -236,7 +237,15 @@ def _evaluator(s: Settings, nodes: list[str], at: int) -> Callable[[int], Any]:
         if kind == "gpu":
             inside = {major in parts for major in s.majors}
             return inside.pop() if len(inside) == 1 else UNKNOWN
+        if kind == "in" and nodes[parts[1]] == "architecture" and isinstance(value(parts[0]), str):
+            return in_architecture(value(parts[0]))
         return _applied(kind, [value(part) for part in parts])
+
+    def in_architecture(text: str) -> Any:
+        """Whether an architecture is named, or, by a text that is no whole name, has it in its name: ``"Llama4"``."""
+        if not named:
+            return PRESUMED_FALSE
+        return text in named if _WHOLE_NAME.search(text) else any(text in name for name in named)
 
     return value
 

@@ -70,6 +70,16 @@ def test_a_model_that_sglang_treats_specially_is_taken_as_such() -> None:
     assert refused(line, "0.5.8", model={"architectures": ["GptOssForCausalLM"]}) != []
 
 
+@pytest.mark.parametrize("version", ["0.5.5", "0.5.8", "0.5.16"])
+def test_a_part_of_a_name_tells_a_family_of_models(version: str) -> None:
+    # "Llama4" in model_arch
+    family: Row = {"architectures": ["Llama4ForConditionalGeneration"]}
+    assert refused("--attention-backend flashinfer", version, capability="9.0", model=family) != []
+    assert refused("--attention-backend fa3", version, capability="9.0", model=family) == []
+    other: Row = {"architectures": ["LlamaForCausalLM"]}
+    assert refused("--attention-backend flashinfer", version, capability="9.0", model=other) == []
+
+
 def test_other_devices_are_not_judged() -> None:
     assert refused("--device cpu --tp 3 --nnodes 2", "0.5.8") == []
 
