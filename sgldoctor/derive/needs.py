@@ -203,7 +203,8 @@ def _other_build(name: str, version: str, needs: list[Need], facts: Facts) -> bo
 
     Knowledge is of the default index; its label follows from the CUDA release that it pins (12.8.90 is ``cu128``).
     Every wheel of torch labels its ``__version__``, but only those of other indexes their METADATA: of a torch of
-    another version, the latter alone tells from which index the right one will come.
+    another version, the latter alone tells from which index the right one will come: none, where it is of a CUDA major
+    that neither the right torch nor the kernel has, for then the lane is the fault itself (:mod:`sgldoctor.fix.lane`).
     """
     if name != "torch":
         return False
@@ -212,7 +213,12 @@ def _other_build(name: str, version: str, needs: list[Need], facts: Facts) -> bo
     if torch_version(facts) == version.partition("+")[0]:
         local = str(facts.value("torch", "local") or "") or local
     release = next((need.exact for need in needs if re.match(r"nvidia-cuda-runtime|cuda-toolkit", need.name)), "")
-    return bool(local and release) and local != "cu" + "".join(release.split(".")[:2])
+    if not local or not release or local == "cu" + "".join(release.split(".")[:2]):
+        return False
+    if torch_version(facts) == version.partition("+")[0] or local.startswith("cu" + release.split(".")[0]):
+        return True
+    have = installed(facts)
+    return any(str(have[name]["version"]).partition("+")[2] == local for name in KERNELS if name in have)
 
 
 def _server(plain: list[Need], lines: object, version: str, facts: Facts) -> list[Need]:
