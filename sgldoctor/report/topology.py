@@ -38,10 +38,10 @@ def draw(data: Entry) -> str:
     for numa, inside, near in frames:
         count = max(len(inside), len(near), 1)
         width = count * _BOX + (count - 1) * _GAP + 2 * _PAD
-        height = 24 + _HEIGHT + (36 + _HEIGHT if near else 0) + _PAD
+        height = 24 + _HEIGHT + (36 + _HEIGHT if near else 0) + _PAD + (6 if numa else 0)
         parts.append(f'<rect class="numa" x="{x}" y="{top}" width="{width}" height="{height}" rx="8"/>')
         if numa:
-            parts.append(f'<text class="small" x="{x + 10}" y="{top + 16}">{escape(numa)}</text>')
+            parts.append(f'<text class="small" x="{x + 10}" y="{top + height - 3}">{escape(numa)}</text>')
         for place, gpu in enumerate(inside):
             left = x + _PAD + place * (_BOX + _GAP)
             index = str(gpu.get("index"))

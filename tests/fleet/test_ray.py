@@ -192,10 +192,24 @@ for line in sys.stdin:
 cluster.shutdown()
 """
 
+HELD = """#!/bin/sh
+: > "{folder}/started.$PPID"
+while [ ! -e "{folder}/go" ]; do sleep 0.1; done
+exec "{python}" "$@"
+"""
+
+
+def parent(pid: int) -> int:
+    """The process that a process belongs to now; 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
 
 @pytest.fixture
-def cluster() -> Iterator[tuple[str, str, IO[str]]]:
-    """A real cluster of three nodes: the interpreter, the address, and where a line kills a node."""
+def cluster() -> Iterator[tuple[str, str, IO[str], IO[str]]]:
+    """A real cluster of three nodes: the interpreter, the address, where a line kills a node, and where it says so."""
     python = os.environ.get("SGLDOCTOR_TEST_RAY", "")
     if not python:
         pytest.skip("SGLDOCTOR_TEST_RAY names no interpreter with Ray")
@@ -204,7 +218,7 @@ def cluster() -> Iterator[tuple[str, str, IO[str]]]:
     assert running.stdout is not None
     address = running.stdout.readline().strip()
     assert address, "the cluster did not start: on a loaded machine Ray gives up after 15 s"
-    yield python, address, running.stdin
+    yield python, address, running.stdin, running.stdout
     running.stdin.close()
     try:
         running.wait(60)
@@ -216,18 +230,33 @@ def cluster() -> Iterator[tuple[str, str, IO[str]]]:
 
 @pytest.mark.ray
 def test_a_real_cluster_of_which_a_node_is_killed_in_the_middle(
-    cluster: tuple[str, str, IO[str]], tmp_path: Path
+    cluster: tuple[str, str, IO[str], IO[str]], tmp_path: Path
 ) -> None:
-    python, address, killer = cluster
+    python, address, killer, said = cluster
     command = [sys.executable, "-m", "sgldoctor", "fleet", "--ray", address, "--python", python, "--format", "json"]
     done = subprocess.run([*command, "--keep", str(tmp_path / "all")], capture_output=True, check=False, timeout=200)
     report = json.loads(done.stdout)
     assert report["facts"]["fleet"]["rows"][0]["nodes"] == 3
     assert report["facts"]["fleet.unread"]["rows"] == []
-    running = subprocess.Popen([*command, "--keep", str(tmp_path / "two")], stdout=subprocess.PIPE)
-    time.sleep(6)  # the nodes have been asked, and none can have answered: a worker takes longer to start
+    held = tmp_path / "python"  # examined on each node: it says that it was started, and waits
+    held.write_text(HELD.format(folder=tmp_path, python=python))
+    held.chmod(0o755)
+    running = subprocess.Popen(
+        [*command, "--keep", str(tmp_path / "two"), "--node-python", str(held)], stdout=subprocess.PIPE
+    )
+    end = time.monotonic() + 100
+    while len(list(tmp_path.glob("started.*"))) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(list(tmp_path.glob("started.*"))) == 3, "each node has been asked"
+    asked = {int(path.suffix[1:]) for path in tmp_path.glob("started.*")}
+    workers = {pid: parent(pid) for pid in asked}
     killer.write("kill\n")
     killer.flush()
+    assert said.readline() == "killed\n"
+    # A worker may outlive its node for a moment, and answer: it has gone once its probe has another parent.
+    while all(parent(pid) == worker for pid, worker in workers.items()) and time.monotonic() < end:
+        time.sleep(0.05)
+    (tmp_path / "go").write_text("")
     out, _ = running.communicate(timeout=200)
     report = json.loads(out)
     (row,) = report["facts"]["fleet.unread"]["rows"]
