@@ -40,15 +40,18 @@ def modules(target: Target, found: list[Row]) -> Facts:
             if f"{module}.py" in entries or (module in entries and _is_package(target, f"{folder}/{module}"))
         ]
         rows += [_row(module, folder, True) for module in STANDARD if f"{module}.py" in entries]
-    facts.put("modules.shadowed", rows, "probe")
     for site in dict.fromkeys((*search_path(target), *target.sites)):
         if rooted.is_file(target.root, f"{site}/sglang/__init__.py"):
             texts = (
                 rooted.text(target.root, f"{site}/sglang/{name}", 65536) or "" for name in ("_version.py", "version.py")
             )
             match = next((match for text in texts if (match := VERSION.search(text))), None)
-            facts.put("sglang.source", {"path": f"{site}/sglang", "version": match[1] if match else ""}, "probe")
+            version = match[1] if match else ""
+            facts.put("sglang.source", {"path": f"{site}/sglang", "version": version}, "probe")
+            if site not in homes and site not in target.sites and _another_release(version, found):
+                rows.append(_row("sglang", site, False))
             break
+    facts.put("modules.shadowed", rows, "probe")
     return facts
 
 
@@ -59,6 +62,16 @@ def search_path(target: Target) -> list[str]:
         for folder in target.environ.get("PYTHONPATH", "").split(":")
         if folder.startswith("/") and rooted.is_folder(target.root, folder)
     ]
+
+
+def _another_release(version: str, found: list[Row]) -> bool:
+    """Whether bare sources of SGLang hide an installed release; an editable one may change under its name."""
+    installed = next((row for row in found if row["name"] == "sglang" and not row.get("editable")), None)
+    return bool(version) and installed is not None and _public(str(installed["version"])) != _public(version)
+
+
+def _public(version: str) -> str:
+    return version.partition("+")[0]
 
 
 def _is_package(target: Target, folder: str) -> bool:

@@ -95,6 +95,8 @@ def records(target: Target, installed: list[Row]) -> Facts:
             foreign.append(_foreign(row, min(tags), minor))
         for entry in listed:
             path = os.path.normpath(os.path.join(row["location"], entry.path))
+            if "/tests/" in entry.path or "/test/" in entry.path:
+                continue  # images leave tests out, and nothing but tests loads what is compiled for them
             if core:
                 written.setdefault(path, []).append((row, entry.size))
             else:
