@@ -14,7 +14,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 MADE = "<!-- made by scripts/docs.py: do not edit -->"
 
-REPORTING = ("check", "explain", "launch")
 EXIT = """Exit status of those that judge: 0 healthy, 1 problems, 2 usage or unreadable input, 3 nothing wrong found but
 something essential could not be judged."""
 ABOUT = """what probes, log reader and derivations write, what rules select and what `--format json` shows under

@@ -271,24 +271,3 @@ def _cuda_rows(facts: Facts, cuda: dict[str, Any]) -> None:
         },
         "probe",
     )
-
-
-def proc_gpus(target: Target) -> list[str]:
-    """The models of the GPUs that /proc/driver/nvidia/gpus names, for a machine whose NVML does not answer."""
-    models = []
-    for folder in names(target, "/proc/driver/nvidia/gpus") or []:
-        found = re.search(
-            r"^Model:\s{1,20}(.{1,100})$",
-            read(target, f"/proc/driver/nvidia/gpus/{folder}/information") or "",
-            re.MULTILINE,
-        )
-        models.append(found.group(1).strip() if found else folder)
-    return models
-
-
-if __name__ == "__main__":
-    from sgldoctor.probe.target import Target as Live
-
-    mine = Live("/", sys.executable, sys.prefix, (), "", os.environ, "this interpreter", "system")
-    json.dump(gpus(mine).to_json(), sys.stdout, indent=1)
-    sys.stdout.write("\n")

@@ -11,7 +11,6 @@ from sgldoctor.typed import Any
 Entry = dict[str, Any]
 
 WORDS = {"error": "Cause", "warning": "Warning", "info": "Notice"}
-VERDICTS = {"problems": "PROBLEM", "healthy": "HEALTHY", "unknown": "UNKNOWN"}
 
 
 def of_role(data: Entry, role: str) -> list[Entry]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sgldoctor.facts import Facts
-from sgldoctor.probe.gpu import gpus, proc_gpus
+from sgldoctor.probe.gpu import gpus
 from tests.probe.machine import lay, library, needs_gcc, target
 
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (dvs-builder@U22)  Tue\n"
@@ -110,17 +110,6 @@ def test_module_without_its_proc_file(tmp_path: Path) -> None:
 def test_no_driver_at_all(tmp_path: Path) -> None:
     facts = gpus(target(lay(tmp_path, {"/proc/modules": "nvidia_not 1 0 - Live 0x0\n"})))
     assert facts.value("driver", "loaded") is False
-
-
-def test_models_in_proc(tmp_path: Path) -> None:
-    root = lay(
-        tmp_path,
-        {
-            "/proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H100 PCIe\nIRQ: 1\n",
-            "/proc/driver/nvidia/gpus/0000:02:00.0/information": "",
-        },
-    )
-    assert proc_gpus(target(root)) == ["NVIDIA H100 PCIe", "0000:02:00.0"]
 
 
 @needs_gcc
