@@ -29,6 +29,9 @@ def parser(command: str, description: str, epilog: str = "", formats: tuple[str,
         made.add_argument(
             "-o", "--output", metavar="FILE", default="-", help="write the report to this file, whole or not at all"
         )
+        made.add_argument(
+            "--no-redact", action="store_true", help="show lines of logs with their secrets; on a terminal only"
+        )
     made.add_argument(
         "--rules", metavar="DIR", action="append", default=[], help="also use the rules of this folder; may be repeated"
     )
@@ -80,6 +83,10 @@ def target(args: Namespace) -> Target:
 
 def options(args: Namespace) -> Options:
     """Rule folders, silenced rules and strictness, from the options, ``SGLDOCTOR_RULES`` and ``sgldoctor.toml``."""
+    if getattr(args, "no_redact", False) and not (
+        args.format == "human" and args.output == "-" and sys.stdout.isatty()
+    ):
+        raise UsageError("--no-redact is for a terminal: a file, a pipe or a program gets no secrets")
     folders = [entry for entry in os.environ.get("SGLDOCTOR_RULES", "").split(os.pathsep) if entry] + args.rules
     ignore = [*_configured_ignores(), *(_ignored(text) for text in getattr(args, "ignore", []))]
     if getattr(args, "ignore", []):
@@ -191,6 +198,15 @@ class Waiting:
 
 def emit(report: Report, args: Namespace) -> int:
     """Write the report in the chosen format to standard output or ``--output``; returns the exit status."""
+    if getattr(args, "no_redact", False):
+        from sgldoctor.report.redact import openly
+
+        with openly():
+            return _emit(report, args)
+    return _emit(report, args)
+
+
+def _emit(report: Report, args: Namespace) -> int:
     output = getattr(args, "output", "-")
     verbosity = int(args.verbose) - int(args.quiet)
     if args.format == "human" and output == "-" and in_colour(args.color):

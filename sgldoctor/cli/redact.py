@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sgldoctor.cli.options import Parser
 from sgldoctor.errors import InputError, unreadable
@@ -12,7 +12,7 @@ from sgldoctor.errors import InputError, unreadable
 EPILOG = """examples:
   sgldoctor redact crash.log > crash.public.log
   docker logs -f sglang 2>&1 | sgldoctor redact
-  zcat crash.log.gz | sgldoctor redact
+  sgldoctor redact crash.log.gz > crash.public.log  gzip and zstd come out unpacked
   sgldoctor redact crash.tar.gz > public.tar.gz     an archive: each plain file in it, without who packed it
   sgldoctor redact --pseudonyms crash.log > crash.public.log
 
@@ -39,10 +39,10 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.report.stream import redacted
 
     if args.file != "-" and is_archive(args.file):
-        return _archive(args.file, _hiding() if args.pseudonyms else str)
+        return _archive(args.file, hiding() if args.pseudonyms else str)
     try:
         descriptor = sys.stdin.fileno() if args.file == "-" else os.open(args.file, os.O_RDONLY)
-        for piece in redacted(_reader(descriptor, args.file), _hiding() if args.pseudonyms else str):
+        for piece in redacted(_reader(descriptor, args.file), hiding() if args.pseudonyms else str):
             _write(piece)
     except BrokenPipeError:
         raise
@@ -73,7 +73,8 @@ def _archive(path: str, also: Callable[[str], str]) -> int:
     return 0
 
 
-def _hiding() -> Callable[[str], str]:
+def hiding() -> Callable[[str], str]:
+    """What puts pseudonyms in the place of names and addresses in any text."""
     from functools import partial
 
     from sgldoctor.snapshot.pseudonyms import names_of, text
@@ -82,25 +83,27 @@ def _hiding() -> Callable[[str], str]:
 
 
 def _reader(descriptor: int, name: str) -> Callable[[], bytes]:
-    begun = False
-
+    """What stands in the file, unpacked; each call gives as much as there is: a live log passes line by line."""
+    from sgldoctor.log.blocks import unpacked
     from sgldoctor.report.archive import PACKED
 
-    def read() -> bytes:
-        nonlocal begun
-        piece = os.read(descriptor, _BLOCK)
-        if not begun:
-            if piece[257:262] == b"ustar":
-                raise InputError(f"{name}: a tar archive; name its file instead of piping it")
-            for magic, packing in PACKED.items():
-                if piece.startswith(magic):  # its secrets would pass unseen
-                    raise InputError(
-                        f"{name}: {packing} data; unpack it first, such as: zcat {name} | sgldoctor redact"
-                    )
-            begun = True
-        return piece
+    def read() -> Iterator[bytes]:
+        while piece := os.read(descriptor, _BLOCK):
+            yield piece
 
-    return read
+    def checked() -> Iterator[bytes]:
+        begun = False
+        for piece in unpacked(read(), "standard input" if name == "-" else name, _BLOCK):
+            if not begun and piece[257:262] == b"ustar":
+                raise InputError(f"{name}: a tar archive; name its file instead of piping it")
+            packing = next((kind for magic, kind in PACKED.items() if piece.startswith(magic)), "")
+            if not begun and packing:  # its secrets would pass unseen
+                raise InputError(f"{name}: {packing} data; unpack it first")
+            begun = True
+            yield piece
+
+    pieces = checked()
+    return lambda: next(pieces, b"")
 
 
 def _write(piece: bytes) -> None:

@@ -40,6 +40,9 @@ def main(arguments: list[str]) -> int:
     made.add_argument(
         "--bundle", metavar="FILE", help="if it fails or is stopped: write log, report and snapshot, redacted (.tar.gz)"
     )
+    made.add_argument(
+        "--pseudonyms", action="store_true", help="with --bundle: replace names of hosts and users, and addresses"
+    )
     made.add_argument("--here", action="store_true", help="also take into account what a probe of this machine sees")
     made.add_argument("--sglang", metavar="V", default="", help="the release, if the log does not say so")
     common.environment(made)
@@ -48,6 +51,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError("give a command after '--' (try 'sgldoctor run --help')")
     if args.bundle and os.path.isdir(args.bundle):
         raise UsageError(f"--bundle {args.bundle}: is a folder; name a file in it")
+    if args.pseudonyms and not args.bundle:
+        raise UsageError("--pseudonyms goes with --bundle")
     release = common.release(args.sglang)
     options = common.options(args)  # complains now rather than when the server has died
     from sgldoctor.running import child
@@ -108,7 +113,9 @@ def _after(
             "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begun)), "seconds": round(ended.seconds, 3),
             "bytes": kept.size, "kept": len(text), "silences": silences,
         }  # fmt: skip
-        bundle.write(args.bundle, how, text, report, _snapshot(args))
+        from sgldoctor.cli.redact import hiding
+
+        bundle.write(args.bundle, how, text, report, _snapshot(args), hiding() if args.pseudonyms else str)
         _say(f"sgldoctor: bundle written to {args.bundle}\n")
 
 
@@ -117,7 +124,7 @@ def _snapshot(args: Namespace) -> str:
     from sgldoctor import snapshot
     from sgldoctor.cli.snapshot import taken
 
-    return snapshot.to_text(taken(common.target(args)))
+    return snapshot.to_text(taken(common.target(args), pseudonyms=args.pseudonyms))
 
 
 def _explained(

@@ -148,7 +148,7 @@ def _quote(word: Word) -> str:
 
 
 def _without_secrets(arguments: tuple[Word, ...]) -> list[Word]:
-    from sgldoctor.report.redact import redact, redact_value
+    from sgldoctor.report.redact import redact, redact_option
 
     out: list[Word] = []
     option = ""
@@ -156,10 +156,10 @@ def _without_secrets(arguments: tuple[Word, ...]) -> list[Word]:
         name, equals, value = word.text.partition("=")
         owner = name if word.text.startswith("-") else option
         if word.text.startswith("-"):
-            shown = f"{name}={redact_value(name, value)}" if equals else word.text
+            shown = f"{name}={redact_option(name, value)}" if equals else word.text
             option = "" if equals else name
         else:
-            shown = redact_value(option, word.text) if option else redact(word.text)
+            shown = redact_option(option, word.text) if option else redact(word.text)
             option = ""
         if shown != word.text and _counts(owner):
             shown = word.text  # --max-total-tokens holds no secret, whatever is written there

@@ -35,14 +35,14 @@ def blocks(path: str, *, stdin: BinaryIO | None = None, size: int = BLOCK) -> It
     """
     if path == "-":
         source = stdin if stdin is not None else sys.stdin.buffer
-        yield from _decode(_unpack(_read(source, size, "standard input"), "standard input", size))
+        yield from _decode(unpacked(_read(source, size, "standard input"), "standard input", size))
         return
     try:
         stream = open(path, "rb", buffering=0)  # noqa: SIM115 (closed below; the error is ours to word)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
     with stream:
-        yield from _decode(_unpack(_read(stream, size, path), path, size))
+        yield from _decode(unpacked(_read(stream, size, path), path, size))
 
 
 class Plain:
@@ -100,8 +100,11 @@ def _read(stream: BinaryIO, size: int, name: str) -> Iterator[bytes]:
         raise unreadable(name, error) from error
 
 
-def _unpack(raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
-    """Unpack gzip or zstd, known by the first bytes; pass everything else through."""
+def unpacked(raw: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
+    """Unpack gzip or zstd, known by the first bytes; pass everything else through.
+
+    Blocks have at most ``size`` bytes (more after zstd); ``name`` is for messages. Raises InputError as :func:`blocks`.
+    """
     first = next(raw, b"")
     while first and len(first) < len(_ZSTD):
         more = next(raw, b"")
@@ -145,9 +148,7 @@ def _unzstd(first: bytes, raw: Iterator[bytes], name: str) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError:
-        raise InputError(
-            f"{name} is packed with zstd; unpack it first: zstd -dc {name} | sgldoctor explain -"
-        ) from None
+        raise InputError(f"{name} is packed with zstd; unpack it first: zstd -dc {name} | sgldoctor ...") from None
     engine = zstandard.ZstdDecompressor().decompressobj()
     try:
         out = engine.decompress(first)

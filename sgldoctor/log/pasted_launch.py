@@ -137,7 +137,7 @@ def _server_args(text: str, line: int, paste: Paste) -> None:
     """The fields of a ``ServerArgs(...)`` dump that are set, as options; a dump of each rank adds nothing new."""
     if "launch.option" in paste.rows:
         return
-    from sgldoctor.report.redact import redact_value
+    from sgldoctor.report.redact import redact_option
 
     body = text[text.index("ServerArgs(") + len("ServerArgs(") :]
     for match in _ARGUMENT.finditer(body):
@@ -146,7 +146,7 @@ def _server_args(text: str, line: int, paste: Paste) -> None:
             continue
         if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
-        value = redact_value(name, value)
+        value = redact_option(name, value)
         given = f"{name}={value}"
         flag = "--" + name.replace("_", "-")
         row = {"flag": flag, "value": value[:1000], "given": given[:1000], "known": True, "line": line}

@@ -10,8 +10,11 @@ literal and is bounded, so the time is linear in the text's length; none is comp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 REDACTED = "<redacted>"
+_openly = False
 
 # Shapes that are secret wherever they stand; the prefixes are those that their issuers document.
 _SHAPES = r"""(?x)
@@ -93,8 +96,21 @@ _SUSPICIOUS = r"(?i)token|key|secret|passw|passphrase|credential|auth(?!or)"
 _NAME_ANCHORS = ("token", "key", "auth", "passw", "passphrase", "secret", "credential")
 
 
+@contextmanager
+def openly() -> Iterator[None]:
+    """While this lasts, :func:`redact` changes nothing: for a terminal whose owner wants to see lines as they are."""
+    global _openly  # noqa: PLW0603 - everything that is shown passes through here, from wherever it is called
+    _openly = True
+    try:
+        yield
+    finally:
+        _openly = False
+
+
 def redact(text: str) -> str:
     """``text`` with every secret replaced by ``<redacted>``, line for line."""
+    if _openly:
+        return text
     lower = text.lower()
     if "private key-----" in lower:
         text = re.sub(_PEM, _pem, text)
@@ -128,6 +144,16 @@ def redact_value(name: str, value: str) -> str:
     return REDACTED if secret(name, value) else redact(value)
 
 
+def redact_option(name: str, value: str) -> str:
+    """The value of an option of a command line as it may be shown.
+
+    What an option is about stands at the end of its name: ``--api-key`` is a key, ``--speculative-token-map`` a map.
+    """
+    about = re.split(r"[-_.]", name.rstrip("-_.0123456789"))[-1]
+    harmless = about.lower().endswith(("file", "tokens"))  # a path; a number of tokens: 16k
+    return redact_value(name, value) if re.search(_SUSPICIOUS, about) and not harmless else redact(value)
+
+
 def secret(name: str, value: str) -> bool:
     """Whether the value of a variable or field of this name must not be shown.
 
@@ -138,7 +164,8 @@ def secret(name: str, value: str) -> bool:
         return False
     words = {word.lower() for word in re.findall(_SUSPICIOUS, name)}
     if words == {"token"} and re.search(r"(?i)token(?!s|iz)", name) is None:
-        counted = re.fullmatch(_NUMBER, value.strip()) is not None
+        # "tokens" before another word counts them, too: --prompt-tokens-buckets tse 1000 2 8
+        counted = re.fullmatch(_NUMBER, value.strip()) is not None or re.search(r"(?i)tokens[_-][a-z]", name)
         return not counted and re.search(r"(?i)tokeniz", name) is None
     return bool(words)
 

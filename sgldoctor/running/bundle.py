@@ -12,7 +12,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sgldoctor.errors import InputError
 from sgldoctor.report import as_json, as_markdown
@@ -23,16 +23,21 @@ from sgldoctor.typed import Any
 SCHEMA = "sgldoctor.bundle/1"
 
 
-def write(path: str, how: dict[str, Any], log: bytes, report: Report, snapshot: str) -> None:
-    """Write the bundle whole or not at all; raises InputError where that cannot be done."""
+def write(
+    path: str, how: dict[str, Any], log: bytes, report: Report, snapshot: str, also: Callable[[str], str] = str
+) -> None:
+    """Write the bundle whole or not at all; raises InputError where that cannot be done.
+
+    ``also`` is given each text but the snapshot's, free of secrets, and returns what to write: with pseudonyms, say.
+    """
     from sgldoctor.report.redact import redact
 
     command = redact(" ".join(how["command"]))  # an option and its secret are two words
     files: dict[str, str | bytes] = {
-        "run.json": json.dumps(as_json.cleaned({"schema": SCHEMA, **how, "command": command}), indent=1) + "\n",
-        "output.log": b"".join(redacted(functools.partial(io.BytesIO(log).read, 1 << 18))),
-        "report.json": as_json.render(report),
-        "report.md": as_markdown.render(report),
+        "run.json": also(json.dumps(as_json.cleaned({"schema": SCHEMA, **how, "command": command}), indent=1) + "\n"),
+        "output.log": b"".join(redacted(functools.partial(io.BytesIO(log).read, 1 << 18), also)),
+        "report.json": also(as_json.render(report)),
+        "report.md": also(as_markdown.render(report)),
         "snapshot.json": snapshot,
     }
     save(path, packed((name, data) for name, data in files.items()))

@@ -18,7 +18,8 @@ from sgldoctor.report.redact import redact
 from sgldoctor.report.stream import CONTEXT, LONGEST, redacted
 from sgldoctor.snapshot.pseudonyms import names_of, pseudonym
 from sgldoctor.snapshot.pseudonyms import text as hidden
-from tests.cli.test_errors import doctor, one_line
+from tests.cli.test_errors import ROOT, doctor, one_line
+from tests.terminal import talk
 
 KEY = "\n".join(
     ["-----BEGIN RSA PRIVATE KEY-----", *["Qk1hAbCd+/" * 6] * 40, "c2hvcnQ=", "-----END RSA PRIVATE KEY-----"]
@@ -138,13 +139,23 @@ def test_memory_does_not_grow_with_the_input(line: bytes, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"\x1f\x8b\x08rest", "gzip"), (b"\x28\xb5\x2f\xfdrest", "zstd"), (b"PK\x03\x04rest", "zip")],
+    [(gzip.compress(b"PK\x03\x04rest"), "zip"), (b"BZhrest", "bzip2"), (b"PK\x03\x04rest", "zip")],
 )
 def test_packed_data_is_refused_since_its_secrets_would_pass(content: bytes, words: str, tmp_path: Path) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(content)
     assert words in one_line(doctor("redact", str(path)))
     assert words in one_line(doctor("redact", stdin=content))
+
+
+def test_gzip_comes_out_unpacked_and_without_secrets(tmp_path: Path) -> None:
+    text = b"line\n" * 100_000 + b"api_key='sesame-open-9'\n"
+    path = tmp_path / "crash.log.gz"
+    path.write_bytes(gzip.compress(text))
+    for done in (doctor("redact", str(path)), doctor("redact", stdin=path.read_bytes())):
+        assert done.stdout == text.replace(b"sesame-open-9", b"<redacted>")
+    path.write_bytes(b"\x1f\x8b\x08rest")
+    assert "damaged gzip data" in one_line(doctor("redact", str(path)))
 
 
 NAMED = """node connect to 10.0.3.17:50000 failed, fe80::1ff:fe23:4567:890a too
@@ -233,3 +244,12 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     assert done.stdout == b"a line of no interest\n"
     assert done.stderr == b""
     assert done.returncode == 0
+
+
+def test_secrets_are_shown_on_a_terminal_alone_and_only_where_asked_for(tmp_path: Path) -> None:
+    log = tmp_path / "crash.log"
+    log.write_text("[2026-02-03 10:12:10] ValueError: bad api_key='sesame-open-9'\n")
+    assert "--no-redact is for a terminal" in one_line(doctor("explain", "--no-redact", str(log)))
+    command = [sys.executable, "-m", "sgldoctor", "explain", str(log)]
+    assert b"sesame-open-9" not in talk(command, [], ROOT)[0]
+    assert b"sesame-open-9" in talk([*command, "--no-redact"], [], ROOT)[0]

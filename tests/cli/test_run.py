@@ -213,6 +213,21 @@ def test_a_crash_is_explained_and_bundled_without_its_secrets(tmp_path: Path) ->
     assert "cannot open shared object file" in files["output.log"]
 
 
+def test_a_bundle_with_pseudonyms_names_nobody(tmp_path: Path) -> None:
+    bundle = tmp_path / "crash.tar.gz"
+    said = "echo connect to 10.7.7.7:5000 on node18.corp.example as /home/alice/x failed"
+    done = doctor("run", "--pseudonyms", "--bundle", str(bundle), "--", "sh", "-c", f"{said}; cat {CRASH} >&2; exit 9")
+    assert done.returncode == 9
+    with tarfile.open(bundle) as archive:
+        files = {name: archive.extractfile(name).read().decode() for name in archive.getnames()}  # type: ignore[union-attr]
+    for name, text in files.items():
+        assert not [one for one in ("10.7.7.7", "alice") if one in text], name
+        if name.endswith(".json"):
+            json.loads(text)
+    assert "connect to address-" in files["output.log"]
+    assert "--pseudonyms goes with --bundle" in one_line(doctor("run", "--pseudonyms", "--", "true"))
+
+
 def test_a_bundle_that_cannot_be_written_does_not_change_the_status(tmp_path: Path) -> None:
     done = doctor("run", "--bundle", str(tmp_path / "no" / "b.tar.gz"), "--", "sh", "-c", "exit 4")
     assert done.returncode == 4

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgldoctor.report.redact import REDACTED, redact, redact_value, secret
+from sgldoctor.knowledge import flags
+from sgldoctor.report.redact import REDACTED, redact, redact_option, redact_value, secret
 
 CONTEXTS = [
     "HF_TOKEN={}",
@@ -187,6 +188,15 @@ def test_a_cut_private_key_hides_the_key_and_spares_the_rest() -> None:
 def test_variables(name: str, value: str, hidden: bool) -> None:
     assert secret(name, value) is hidden
     assert redact_value(name, value) == (REDACTED if hidden else value)
+
+
+def test_of_all_options_of_all_releases_only_those_for_secrets_are_hidden() -> None:
+    tables = [flags.table(release) for release in flags.releases()]
+    names = {
+        name for table in tables for name, flag in table.items() if flag.type not in ("int", "float", "List[float]")
+    }
+    hidden = {name for name in names if redact_option(name, "16k") == REDACTED}
+    assert hidden == {"--api-key", "--admin-api-key", "--ssl-keyfile-password"}
 
 
 @given(st.sampled_from(["HF_TOKEN", "MY_KEY", "X_SECRET", "PASSWORD", "GH_AUTH_TOKEN"]), SECRETS)
