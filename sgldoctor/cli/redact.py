@@ -12,7 +12,7 @@ from sgldoctor.errors import InputError, unreadable
 EPILOG = """examples:
   sgldoctor redact crash.log > crash.public.log
   docker logs -f sglang 2>&1 | sgldoctor redact
-  sgldoctor redact crash.log.gz > crash.public.log  gzip and zstd come out unpacked
+  sgldoctor redact crash.log.gz > crash.public.log    gzip and zstd come out unpacked
   sgldoctor redact crash.tar.gz > public.tar.gz     an archive: each plain file in it, without who packed it
   sgldoctor redact --pseudonyms crash.log > crash.public.log
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import gzip
 import re
 import shlex
 from collections.abc import Iterator
@@ -100,6 +101,7 @@ def test_an_example_runs(
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
+    (tmp_path / "crash.log.gz").write_bytes(gzip.compress(FILES["crash.log"].encode()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for words in calls(line):
