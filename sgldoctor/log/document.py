@@ -122,7 +122,14 @@ def _undouble(texts: list[tuple[int, str]]) -> list[tuple[int, str]]:
     """Drop the blank lines of a text in which every other line is blank."""
     if len(texts) < 6:
         return texts
-    blank = [not peel(text, 0).text for _, text in texts[:400]]
+    blank: list[bool] = []
+    unfollowed = 0
+    most = 0.15 * min(len(texts), 400) + 1
+    for _, text in texts[:400]:
+        blank.append(not peel(text, 0).text)
+        unfollowed += len(blank) > 1 and not blank[-1] and not blank[-2]
+        if unfollowed > most:  # too many for whatever the rest holds: most logs are told by some sixty lines
+            return texts
     written = len(blank) - sum(blank)
     followed = sum(1 for here, after in itertools.pairwise(blank) if not here and after)
     if written < 4 or followed < 0.85 * (written - 1):

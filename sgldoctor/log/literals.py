@@ -6,7 +6,9 @@ has few distinct words, so its words decide first which literals are worth a sea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 _WORDS = bytes(code if chr(code).isalnum() or code > 127 else 32 for code in range(256))
 """Everything that is no letter or digit becomes a blank; bytes of other scripts belong to words."""
@@ -88,3 +90,17 @@ def _holding(words: set[bytes], parts: set[bytes]) -> dict[bytes, list[bytes]]:
             found.setdefault(spaced[spaced.rfind(b" ", 0, at) + 1 : end], []).append(part)
             at = spaced.find(part, end)
     return found
+
+
+def without(texts: Sequence[bytes], parts: Iterable[bytes]) -> list[bytes]:
+    """Those of ``texts`` that hold none of ``parts``: each part is looked for in all of them at once."""
+    joined = b"\0".join(texts)
+    begins = list(accumulate((len(text) + 1 for text in texts), initial=0))
+    holding: set[int] = set()
+    for part in parts:
+        at = joined.find(part)
+        while at >= 0:
+            index = bisect_right(begins, at) - 1
+            holding.add(index)
+            at = joined.find(part, begins[index + 1])
+    return [text for index, text in enumerate(texts) if index not in holding]

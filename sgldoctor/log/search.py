@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from sgldoctor.log.engine_py import ENOUGH, HEX, REPEATS, SEEN_LINE, Engine, request, templates
-from sgldoctor.log.literals import finder
+from sgldoctor.log.literals import finder, without
 from sgldoctor.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def select(
 
 def needed(anchors: Sequence[bytes]) -> tuple[bytes, ...]:
     """What must be looked for: an anchor that holds a literal of the reader's own is found with it."""
-    more = (anchor for anchor in dict.fromkeys(anchors) if len(anchor) >= 4)
-    return (*STRUCTURE, *(anchor for anchor in more if not any(literal in anchor for literal in STRUCTURE)))
+    return (*STRUCTURE, *without([anchor for anchor in dict.fromkeys(anchors) if len(anchor) >= 4], STRUCTURE))
 
 
 def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
@@ -175,7 +174,7 @@ def _engine(literals: tuple[bytes, ...], witnesses: Sequence[bytes], size: int) 
     same in each case; where hyperscan is absent or fails, the other engine goes on.
     """
     choice = os.environ.get("SGLDOCTOR_ENGINE", "auto")
-    further = [word for word in witnesses if len(word) >= 4 and not any(literal in word for literal in literals)]
+    further = without([word for word in witnesses if len(word) >= 4], literals)
     short = [word for word in further if len(word.translate(None, HEX)) < 3]  # frequent in no log; not worth counting
     literals = (*literals, *short)
     wanted = {word: ENOUGH for word in further if word not in short}

@@ -24,10 +24,12 @@ Stored = tuple[str, str, str, bytes]
 Index = dict[str, tuple[int, ...]]
 """From a text or the name of a fact to the numbers of the rules that ask for it."""
 Grams = dict[str, tuple[str, ...]]
-"""From four letters to the anchors that are looked for where these stand; short anchors stand at ``""``."""
+"""From four characters, no digit among them, to the anchors that are looked for where these stand; ``""``: the rest."""
 Compiled = tuple[list[Stored], Index, tuple[str, ...], Index, tuple[str, ...], Grams]
 """Rules, anchors, the anchors that hold no other one, facts, texts of which only the presence counts, grams."""
 GRAM = 4
+NUMBERLESS = dict.fromkeys(map(ord, "0123456789"))
+"""Translates a text to one without digits, in which all its parts that hold none stand as well."""
 
 
 class RuleBase(Sequence[Rule]):
@@ -80,7 +82,8 @@ class RuleBase(Sequence[Rule]):
 
     def present(self, text: str) -> set[str]:
         """The anchors that stand in ``text``, at a cost that hardly grows with their number."""
-        grams = {text[at : at + GRAM] for at in range(len(text))}
+        lines = "\n".join(set(text.translate(NUMBERLESS).split("\n")))  # lines of a log differ in numbers, mostly
+        grams = {lines[at : at + GRAM] for at in range(len(lines))}
         likely = [anchor for gram in self.grams.keys() & grams for anchor in self.grams[gram]]
         return {anchor for anchor in (*likely, *self.grams.get("", ())) if anchor in text}
 
@@ -150,10 +153,11 @@ def _index(rules: Sequence[Rule]) -> tuple[Index, Index, dict[str, None]]:
 
 
 def _grams(anchors: Iterable[str]) -> Grams:
-    """Each anchor at those four of its letters that the fewest other anchors hold."""
-    parts = {
-        anchor: [anchor[at : at + GRAM] for at in range(len(anchor) - GRAM + 1)] or [""] for anchor in sorted(anchors)
-    }
+    """Each anchor at those four of its characters, without digits, that the fewest other anchors hold."""
+    parts = {}
+    for anchor in sorted(anchors):
+        grams = [anchor[at : at + GRAM] for at in range(len(anchor) - GRAM + 1)]
+        parts[anchor] = [gram for gram in grams if not any(char in "0123456789\n" for char in gram)] or [""]
     count: dict[str, int] = {}
     for grams in parts.values():
         for gram in set(grams):

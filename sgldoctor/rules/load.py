@@ -17,7 +17,7 @@ from sgldoctor.errors import InputError, RuleError
 from sgldoctor.rules import base
 from sgldoctor.rules.base import Compiled, Parsed, RuleBase
 
-CACHE_FORMAT = 6
+CACHE_FORMAT = 7
 """Raise it when the compiled form changes, so that stale caches are left alone."""
 
 

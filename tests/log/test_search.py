@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sgldoctor.log import engine_py, search
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
-from sgldoctor.log.literals import finder
+from sgldoctor.log.literals import finder, without
 from tests.log.texts import plain_traceback, reading
 
 ANCHORS = (b"Failed to register memory", b"out of memory", b"EADDRINUSE")
@@ -208,3 +208,10 @@ def test_what_users_write_does_not_take_the_room_of_a_failure() -> None:
     found = search.select((data[at : at + 65_536] for at in range(0, len(data), 65_536)), ANCHORS)
     assert 20_002 in {number for number, _ in found.lines}
     assert sum(len(line) for _, line in found.lines) < search.KEPT
+
+
+def test_texts_without_parts_are_told_one_by_one() -> None:
+    texts = [b"an Error: here", b"Err", b"or", b"", b"two fatal, fatal errors"]
+    assert without(texts, [b"Error", b"fatal"]) == [b"Err", b"or", b""]
+    assert without([], [b"x"]) == []
+    assert without(texts, []) == texts

@@ -8,6 +8,7 @@ import pytest
 
 from sgldoctor.events import Event, Frame
 from sgldoctor.facts import Facts
+from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.select import fits, select
 from tests.rules.make import exceptions, findings, log_rule, rule
@@ -159,3 +160,13 @@ def test_the_limit_leaves_no_timer_behind() -> None:
         search(re.compile("(a+)+$"), "a" * 300 + "b")
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     assert search(re.compile("b"), "a" * 300 + "b")
+
+
+def test_every_anchor_that_stands_in_a_text_is_present_whatever_its_digits() -> None:
+    anchors = ["sm_90a", "[Errno 98]", "12345678", "ab", "libcudnn.so.9", "no such file", "1a2b3c4d"]
+    rules = RuleBase.of([log_rule(f"rule-{number}", anchor) for number, anchor in enumerate(anchors)])
+    text = "\n".join(f"a line {number} with {anchor} in it" for number, anchor in enumerate(anchors))
+    assert rules.present(text) == set(anchors)
+    for anchor in anchors:
+        assert rules.present(f"one {anchor}\none 7") == {anchor}
+    assert rules.present("[Errno 99]\nlibcudnn.so.8\nsm_\n90a\nno such 1file") == set()
