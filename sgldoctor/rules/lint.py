@@ -76,6 +76,7 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
         except re.error:
             pass  # reported by lint_regex
     problems += lint_patterns(rule)
+    problems += _lint_title(rule)
     for fact in (*rule.facts, *rule.needs):
         problems += _lint_fact(fact)
     for fact in rule.facts:
@@ -104,6 +105,45 @@ def lint_patterns(rule: Rule) -> list[str]:
     return [
         problem for match in rule.logs for pattern in (match.pattern, match.unless) for problem in lint_regex(pattern)
     ]
+
+
+def _lint_title(rule: Rule) -> list[str]:
+    """A title that some text of a log would leave with a hole: ``{wanted}`` where a pattern need not catch it."""
+    problems = []
+    asked = [name for name in template.bare(rule.title) if "." not in name]
+    for match in rule.logs if asked else ():
+        caught = _caught(match.pattern)
+        problems += [f"the title's {{{name}}} is not always known from anchor {match.anchor!r}: write {{{name}|words}}"
+                     for name in asked if name not in caught]  # fmt: skip
+    return problems
+
+
+def _caught(pattern: str) -> set[str]:
+    """Names of the groups that have a text in every match of ``pattern``; empty where it does not compile."""
+    try:
+        tree = _parser().parse(pattern)
+    except (re.error, OverflowError):
+        return set()  # reported by lint_regex
+    names = {number: name for name, number in tree.state.groupdict.items()}
+    return {names[number] for number in _always(tree) if number in names}
+
+
+def _always(tree: Any) -> set[int]:
+    """Numbers of the groups without which no match of a parsed expression is possible."""
+    found: set[int] = set()
+    for operation, argument in tree:
+        name = str(operation)
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            found |= _always(argument[2]) if int(argument[0]) else set()
+        elif name == "SUBPATTERN":
+            found |= _always(argument[-1]) | ({argument[0]} if argument[0] is not None else set())
+        elif name == "BRANCH":
+            found |= set.intersection(*(_always(branch) for branch in argument[1]))
+        elif name == "ASSERT":
+            found |= _always(argument[1])
+        elif name == "ATOMIC_GROUP":
+            found |= _always(argument)
+    return found
 
 
 def _texts(action: dict[str, Any]) -> list[str]:
@@ -168,19 +208,23 @@ def lint_regex(pattern: str) -> list[str]:
     """Shapes that are slow on some text or wrong on wrapped logs: unbounded or nested repetition, ``^``."""
     if not pattern:
         return []
-    if sys.version_info >= (3, 11):
-        from re import _parser as parser  # type: ignore[attr-defined]
-    else:
-        import sre_parse as parser
-
     try:
         re.compile(pattern)
-        tree = parser.parse(pattern)
+        tree = _parser().parse(pattern)
     except (re.error, OverflowError) as error:
         return [f"pattern {pattern!r} is no regular expression: {error}"]
     problems: list[str] = []
     _walk(tree, problems, inside=False)
     return [f"pattern {pattern!r}: {problem}" for problem in dict.fromkeys(problems)]
+
+
+def _parser() -> Any:
+    """The parser of the standard library's regular expressions."""
+    if sys.version_info >= (3, 11):
+        from re import _parser as parser  # type: ignore[attr-defined]
+    else:
+        import sre_parse as parser
+    return parser
 
 
 def _walk(tree: Any, problems: list[str], *, inside: bool) -> None:

@@ -57,6 +57,8 @@ def test_a_good_rule_passes(tmp_path: Path) -> None:
         ('do = "install"', 'do = "pray"', "must 'do' one of"),
         ('packages = ["{pin:numpy}"]', "deps = true", "needs 'packages'"),
         ('title = "{library} is missing"', "", "'title' is missing"),
+        ("(?P<library>lib[\\w.-]{1,60})", "(?P<library>lib[\\w.-]{1,60})?", "write {library|words}"),
+        ("(?P<library>lib[\\w.-]{1,60})", "(?:(?P<library>libc)|libd)", "write {library|words}"),
         (
             'cause = "missing-shared-library"',
             'cause = "missing-shared-library"\nexplains = ["nobody"]',
@@ -79,6 +81,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, complaint: s
     assert old in GOOD
     problems = lint(tmp_path, GOOD.replace(old, new, 1))
     assert any(complaint in problem and "a-rule.toml" in problem for problem in problems), problems
+
+
+def test_a_title_may_say_what_stands_for_the_unknown(tmp_path: Path) -> None:
+    worded = GOOD.replace("{library} is missing", "{library|A library} is missing")
+    assert lint(tmp_path, worded.replace("{1,60})", "{1,60})?", 1)) == []
 
 
 def test_a_name_that_is_no_slug(tmp_path: Path) -> None:
