@@ -31,10 +31,9 @@ def fill(
     facts: Facts | None = None,
     pin: Callable[[str], str | None] | None = None,
 ) -> tuple[str, list[str]]:
-    """Fill a template; returns the text and the placeholders that stay unknown (left as ``<name>``, but for
-    those with words of their own).
+    """Fill a template; returns the text and the placeholders that stay unknown (left as ``<name>``).
 
-    Parameters win over facts. ``pin`` resolves ``{pin:NAME}`` to an exact requirement, or None.
+    A placeholder with words of its own is never unknown. Parameters win over facts. ``pin`` resolves ``{pin:NAME}`` to an exact requirement, or None.
     """
     missing: list[str] = []
 
