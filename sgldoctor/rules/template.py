@@ -33,7 +33,8 @@ def fill(
 ) -> tuple[str, list[str]]:
     """Fill a template; returns the text and the placeholders that stay unknown (left as ``<name>``).
 
-    A placeholder with words of its own is never unknown. Parameters win over facts. ``pin`` resolves ``{pin:NAME}`` to an exact requirement, or None.
+    A placeholder with words of its own is never unknown. Parameters win over facts. ``pin`` resolves ``{pin:NAME}``
+    to an exact requirement, or None.
     """
     missing: list[str] = []
 
