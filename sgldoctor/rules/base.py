@@ -146,7 +146,7 @@ def _index(rules: Sequence[Rule]) -> tuple[Index, Index, dict[str, None]]:
     for number, rule in enumerate(rules):
         for match in rule.logs:
             anchors.setdefault(match.anchor, []).append(number)
-            words.update(dict.fromkeys(match.also))
+            words.update(dict.fromkeys((*match.also, *match.never)))
         for fact in rule.facts:
             facts.setdefault(fact.each, []).append(number)
     return _unique(anchors), _unique(facts), words

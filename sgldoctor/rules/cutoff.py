@@ -116,7 +116,7 @@ def overlap(text: str, anchor: str) -> int:
 
 
 def _met(match: LogMatch, rule: Rule, event: Event) -> _Begun | None:
-    if event.kind not in match.kinds or not fits_place(match, event) or match.also:
+    if event.kind not in match.kinds or not fits_place(match, event) or match.also or match.never:
         return None
     try:
         if match.unless and search(re.compile(match.unless), event.text):

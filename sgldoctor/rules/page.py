@@ -67,6 +67,8 @@ def _log(match: LogMatch) -> Iterator[str]:
         yield f"unless: {match.unless}"
     if match.also:
         yield f"and elsewhere in the log: {', '.join(match.also)}"
+    if match.never:
+        yield f"and nowhere in the log: {', '.join(match.never)}"
 
 
 def _fact(match: FactMatch) -> str:

@@ -44,6 +44,7 @@ class LogMatch(NamedTuple):
         type: exception type or glob, ``""`` for any.
         unless: regular expression that must not be found in the event.
         also: literals that must each occur somewhere in the log (of the same event kinds or not).
+        never: literals of which none may occur anywhere in the log.
     """
 
     anchor: str
@@ -54,6 +55,7 @@ class LogMatch(NamedTuple):
     type: str
     unless: str
     also: tuple[str, ...]
+    never: tuple[str, ...] = ()
 
 
 class FactMatch(NamedTuple):
@@ -271,7 +273,7 @@ class _Checker:
 
     def logs(self, data: dict[str, Any]) -> list[LogMatch]:
         """One match for each anchor: a list of them says that any of these texts will do."""
-        self.keys(data, {"anchor", "pattern", "in", "place", "inner", "type", "unless", "also"}, "[[log]]")
+        self.keys(data, {"anchor", "pattern", "in", "place", "inner", "type", "unless", "also", "never"}, "[[log]]")
         kinds = self.texts(data, "in") or DEFAULT_KINDS
         if kinds == ("any",):
             kinds = tuple(kind for kind in KINDS if kind != "claim")
@@ -293,6 +295,7 @@ class _Checker:
             type=self.text(data, "type", ""),
             unless=self.text(data, "unless", ""),
             also=self.texts(data, "also"),
+            never=self.texts(data, "never"),
         )
 
     def fact(self, data: dict[str, Any], key: str) -> FactMatch:

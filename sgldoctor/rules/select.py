@@ -197,6 +197,8 @@ def _match_events(match: LogMatch, log: _Log, rule: Rule, facts: Facts) -> Itera
     """The events that fit, the named groups, and the words that decided."""
     if match.also and not all(word in log.text for word in match.also):
         return
+    if match.never and any(word in log.text for word in match.never):
+        return
     for event in log.holding(match.anchor):
         if event.kind not in match.kinds or not fits_place(match, event):
             continue

@@ -71,6 +71,8 @@ def test_what_is_found_without_a_name_joins_what_is_found_with_one() -> None:
         ({"anchor": "broken", "unless": "part"}, False),
         ({"anchor": "broken", "also": ["elsewhere"]}, True),
         ({"anchor": "broken", "also": ["nowhere"]}, False),
+        ({"anchor": "broken", "never": ["nowhere"]}, True),
+        ({"anchor": "broken", "never": ["nowhere", "elsewhere"]}, False),
         ({"anchor": "Broken"}, False),
     ],
 )
