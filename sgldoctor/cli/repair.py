@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
-from sgldoctor.fix import hashes, install, journal, preflight, sizes, snapshot, transaction, variables
+from sgldoctor.fix import hashes, install, journal, preflight, sharing, sizes, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
 from sgldoctor.fix.actions import Place
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Plan
+from sgldoctor.fix.steps import Step, name_of
 from sgldoctor.fix.tools import state_folder, word_for_uv
 from sgldoctor.fix.transaction import Work
 from sgldoctor.fix.verify import Verdict, verify
@@ -47,7 +49,7 @@ def repair(report: Report, target: Target, args: Namespace, again: Again) -> int
         FixError: refused before anything changed, or taken back.
     """
     quiet = args.format != "human"
-    plan = _plan(report, args)
+    plan = _plan(report, target, args)
     if args.format == "shell":
         sys.stdout.write(_script(plan, target, report, args))
         return 0 if args.exit_zero else report.exit_status
@@ -75,14 +77,14 @@ def repair(report: Report, target: Target, args: Namespace, again: Again) -> int
     return _carry_out(report, target, args, again, prepared, quiet)
 
 
-def _plan(report: Report, args: Namespace) -> Plan:
+def _plan(report: Report, target: Target, args: Namespace) -> Plan:
     from sgldoctor.derive.pins import pin
 
     severities = ("error", "warning") if args.strict else planning.FIXABLE
     return planning.make(
         report.findings, lambda finding: report.fixes.get(key(finding), ()), report.facts,
         lambda name: pin(name, report.facts), unsafe=args.unsafe, root=_is_root(), severities=severities,
-        prefer=args.prefer,
+        prefer=args.prefer, sharers=partial(sharing.sharers, target),
     )  # fmt: skip
 
 
@@ -111,7 +113,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
     moves: tuple[Move, ...] = ()
     warnings: list[str] = []
     if plan.steps:
-        if "sglang" not in before.packages and not any(planning.name_of(text) == "sglang" for step in plan.steps
+        if "sglang" not in before.packages and not any(name_of(text) == "sglang" for step in plan.steps
                                                        for text in step.packages):  # fmt: skip
             raise FixError(
                 f"SGLang is not installed in the environment of {target.python}: nothing is installed there. Name the "
@@ -124,6 +126,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
         installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
         versions = {name: entry.version for name, entry in before.packages.items()}
         moves = install.resolve(installer, plan.steps, versions)
+        plan, installer, moves = _with_sharers(plan, moves, target, installer, versions)
         preflight.refuse_moves(moves, before)
         moves = sizes.sized(installer, moves, state_folder(target.environ))
         warnings += hashes.no_way_back(installer, moves)
@@ -137,6 +140,28 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
         if because:
             raise FixError(f"cannot {action.describe()}: {because}; nothing was changed")
     return Prepared(plan, installer, moves, before, tuple(warnings))
+
+
+def _with_sharers(
+    plan: Plan, moves: tuple[Move, ...], target: Target, installer: Installer, versions: dict[str, str]
+) -> tuple[Plan, Installer, tuple[Move, ...]]:
+    """Also reinstall what shares files with a distribution that only the installer's answer says is replaced."""
+    named = {name_of(text) for step in plan.steps for text in step.packages}
+    moved = {move.name for move in moves}
+    replaced = [move.name for move in moves if move.name not in named and move.now and move.then != move.now]
+    pairs = [pair for pair in sharing.sharers(target, (), replaced) if pair[0] not in moved and pair[0] in versions]
+    if not pairs:
+        return plan, installer, moves
+    step = Step("install", tuple(dict.fromkeys(f"{name}=={versions[name]}" for name, _ in pairs)), False, True)
+    installer, steps = hashes.pinned(installer, (*plan.steps, step), state_folder(target.environ))
+    more = install.resolve(installer, (step,), versions)
+    changes = [
+        planning.Change(move.name, move.now, f"{move.then} (reinstalled)", "its files go with another package")
+        for move in more
+    ]
+    notes = [f"{name} shares files with {other}, which is replaced: it is reinstalled" for name, other in pairs]
+    plan = plan._replace(steps=steps, changes=(*plan.changes, *changes), notes=(*plan.notes, *notes))
+    return plan, installer, (*moves, *more)
 
 
 def _carry_out(report: Report, target: Target, args: Namespace, again: Again, prepared: Prepared, quiet: bool) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from sgldoctor.errors import FixError
 from sgldoctor.fix import files, pipconf
 from sgldoctor.fix.install import Installer, Move
-from sgldoctor.fix.plan import Step, exact, name_of
+from sgldoctor.fix.steps import Step, exact, name_of
 from sgldoctor.fix.tools import key_of
 from sgldoctor.typed import NamedTuple
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
 from sgldoctor.fix import lane
-from sgldoctor.fix.plan import Step, name_of
+from sgldoctor.fix.steps import Step, name_of
 from sgldoctor.fix.tools import find_uv, key_of
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target

@@ -7,25 +7,12 @@ from collections.abc import Callable, Sequence
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
-from sgldoctor.fix.lane import localised
 from sgldoctor.fix.recipe import Fix, Pin
+from sgldoctor.fix.steps import Sharers, Step, exact, name_of, steps
 from sgldoctor.rules.schema import Finding
-from sgldoctor.typed import Any, NamedTuple
+from sgldoctor.typed import NamedTuple
 
 FIXABLE = ("error",)
-
-
-class Step(NamedTuple):
-    """One call of the installer. ``uninstall`` or ``install``; the rest counts for ``install`` only."""
-
-    verb: str
-    packages: tuple[str, ...]
-    deps: bool = True
-    reinstall: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain object."""
-        return self._asdict()
 
 
 class Change(NamedTuple):
@@ -95,6 +82,7 @@ def make(
     root: bool = False,
     severities: Sequence[str] = FIXABLE,
     prefer: Sequence[str] = (),
+    sharers: Sharers | None = None,
 ) -> Plan:
     """Choose one fix for each cause, merge their package actions, and say what is left and why.
 
@@ -107,6 +95,7 @@ def make(
         root: whether actions that need root can be done.
         severities: severities to repair.
         prefer: slugs of rules that win a conflict which no pin settles.
+        sharers: reads which distributions share files; None where the environment is not at hand.
     """
     chosen: list[Chosen] = []
     left: list[Left] = []
@@ -138,10 +127,11 @@ def make(
     ]
     chosen = [entry for entry in chosen if entry.finding.rule.slug not in refused]
     chosen = _with_torch(chosen, facts, left)
-    steps = _steps(chosen, have, facts, pin, notes)
+    actions = [action for entry in chosen for action in entry.fix.actions]
+    found = steps(actions, have, facts, sharers, notes)
     others = _others(chosen)
     return Plan(
-        steps, _changes(steps, have, chosen), others, tuple(dict.fromkeys(left)), tuple(dict.fromkeys(notes)),
+        found, _changes(found, have, chosen), others, tuple(dict.fromkeys(left)), tuple(dict.fromkeys(notes)),
         tuple(dict.fromkeys((entry.finding.rule.slug, entry.finding.subject) for entry in chosen)),
         tuple(dict.fromkeys(entry.fix.title for entry in chosen)), _launch([*flags, *others], facts),
     )  # fmt: skip
@@ -201,17 +191,6 @@ def _installed(facts: Facts) -> dict[str, str]:
     return {name: str(row["version"]) for name, row in installed(facts).items()}
 
 
-def name_of(requirement: str) -> str:
-    """The distribution of a canonical requirement."""
-    return re.split(r"[\[<>=!~@ ]", requirement, maxsplit=1)[0]
-
-
-def exact(requirement: str) -> str:
-    """The version of ``name==version``, else ``""``."""
-    match = re.fullmatch(r"[^<>=!~@ ]+==([^,*]+)", requirement)
-    return match[1] if match else ""
-
-
 def _wanted(entry: Chosen) -> list[tuple[Install, str]]:
     return [(action, text) for action in entry.fix.actions if isinstance(action, Install) for text in action.packages]
 
@@ -269,81 +248,6 @@ def _rewrite(chosen: list[Chosen], name: str, winner: str) -> None:
             for action in entry.fix.actions
         )
         chosen[position] = entry._replace(fix=entry.fix._replace(actions=actions))
-
-
-def _steps(chosen: list[Chosen], have: dict[str, str], facts: Facts, pin: Pin, notes: list[str]) -> tuple[Step, ...]:
-    """Uninstalls, then what brings its dependencies along, then exact wheels alone: these have the last word."""
-    gone = [
-        name
-        for entry in chosen
-        for action in entry.fix.actions
-        if isinstance(action, Uninstall)
-        for name in action.packages
-        if name in have
-    ]
-    wanted = [(action, localised(text, have, facts)) for entry in chosen for action, text in _wanted(entry)]
-    if any(name_of(text) == "torch" and exact(text) != have.get("torch") for _, text in wanted):
-        # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
-        gone += [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda") if row["unwanted"] in have]
-        gone += _of_other_cuda(have, facts)
-        # What it moved along is not moved back by the right torch where that one does not name it.
-        named = {name_of(text) for _, text in wanted}
-        along = [row for row in facts.rows("packages.unpinned") if row.get("mover") == "torch" and row.get("pin")]
-        wanted += [(Install((row["pin"],), deps=False), row["pin"]) for row in along if row["name"] not in named]
-    gone = list(dict.fromkeys(gone))
-    whole: list[str] = []  # with dependencies
-    alone: list[str] = []
-    anew: list[str] = []  # alone, and written even where the version is right
-    for action, text in wanted:
-        name = name_of(text)
-        # What is absent, or of another version, is written anew in any case.
-        stale = action.reinstall and name in have and name not in gone and exact(text) in ("", have[name])
-        if action.deps:
-            whole.append(text)
-        elif not stale:
-            alone.append(text)
-        if stale:  # never with dependencies: that would download gigabytes again
-            anew.append(text)
-    for name, text in _bereaved(gone, have, facts, pin, notes):
-        held = [other for other in (*whole, *alone) if name_of(other) == name]
-        alone = [other for other in alone if other not in held or exact(other) != have[name]]
-        if not held or any(exact(other) == have[name] for other in held):
-            anew.append(text)
-    steps = [Step("uninstall", tuple(gone))] if gone else []
-    for texts, deps, reinstall in ((whole, True, False), (alone, False, False), (anew, False, True)):
-        if texts:
-            steps.append(Step("install", tuple(dict.fromkeys(texts)), deps, reinstall))
-    return tuple(steps)
-
-
-def _of_other_cuda(have: dict[str, str], facts: Facts) -> list[str]:
-    """Installed wheels of a library that the right torch brings for another CUDA major: both write the same files."""
-    from sgldoctor.derive.needs import table
-
-    pins = table(facts).pins
-    families = {match[1] for name in pins if (match := re.fullmatch(r"(nvidia-.+)-cu\d+", name))}
-    return [
-        name
-        for name in have
-        if name not in pins and (match := re.fullmatch(r"(nvidia-.+)-cu\d+", name)) and match[1] in families
-    ]
-
-
-def _bereaved(
-    gone: Sequence[str], have: dict[str, str], facts: Facts, pin: Pin, notes: list[str]
-) -> list[tuple[str, str]]:
-    """Wheels that stay and share files with one that goes: these files are deleted, a reinstall brings them."""
-    found: dict[str, str] = {}
-    pairs = [(str(row["first"]), str(row["second"])) for row in facts.rows("record.shared")]
-    pairs += [(str(row["wanted"]), str(row["unwanted"])) for row in facts.rows("packages.mixed_cuda")]
-    for first, second in pairs:
-        for name, other in ((first, second), (second, first)):
-            if other in gone and name not in gone and name in have:
-                pinned = pin(name)
-                text = pinned if pinned and name_of(pinned) == name else f"{name}=={have[name]}"
-                found[name] = localised(text, have, facts)
-                notes.append(f"{name} shares files with {other}, which is uninstalled: it is reinstalled")
-    return list(found.items())
 
 
 def _changes(steps: Sequence[Step], have: dict[str, str], chosen: Sequence[Chosen]) -> tuple[Change, ...]:

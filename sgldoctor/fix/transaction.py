@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from sgldoctor.errors import FixError
-from sgldoctor.fix import effects, hashes, install, journal, snapshot
+from sgldoctor.fix import effects, hashes, install, journal, sharing, snapshot
 from sgldoctor.fix.effects import Ground
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.journal import Entry
-from sgldoctor.fix.plan import Plan, Step, name_of
+from sgldoctor.fix.plan import Plan
 from sgldoctor.fix.snapshot import State
+from sgldoctor.fix.steps import Step, name_of
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
 from sgldoctor.typed import Any, NamedTuple
@@ -85,7 +86,7 @@ def _linked(target: Target, names: Iterable[str]) -> list[str]:
     from sgldoctor.probe.record import entries
 
     found = []
-    for folder, name in _dist_infos(snapshot.site_of(target)):
+    for folder, name in sharing.dist_infos(target):
         if name not in names:
             continue
         try:
@@ -102,17 +103,6 @@ def _linked(target: Target, names: Iterable[str]) -> list[str]:
                 found.append(name)
                 break
     return found
-
-
-def _dist_infos(site: str) -> list[tuple[str, str]]:
-    from sgldoctor.knowledge.releases import normalise
-
-    names = sorted(os.listdir(site)) if os.path.isdir(site) else []
-    return [
-        (os.path.join(site, name), normalise(name[: -len(".dist-info")].rpartition("-")[0]))
-        for name in names
-        if name.endswith(".dist-info")
-    ]
 
 
 def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = False) -> list[str]:
@@ -141,7 +131,7 @@ def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = F
                 notes.append(note)
     before = snapshot.from_json(entry.begun["before"])
     if entry.begun.get("steps"):
-        _tidy(before, snapshot.take(work.target))
+        _tidy(work.target, before, snapshot.take(work.target))
         only = None if everything else entry.touched
         steps, lost = steps_back(work, entry, everything=everything)
         notes += [f"{name} cannot be brought back by an installer" for name in lost]
@@ -173,7 +163,8 @@ def steps_back(work: Work, entry: Entry, *, everything: bool = False) -> tuple[l
     now = snapshot.take(target)
     difference = snapshot.back(before, now, only)
     wanted = {name_of(text): text for text in difference.install}
-    for name in [*_interrupted(entry), *_bereaved(target, difference.uninstall)]:
+    pairs = sharing.sharers(target, difference.uninstall, [name for name in wanted if name in now.packages])
+    for name in [*_interrupted(entry), *(name for name, _ in pairs)]:
         held = before.packages.get(name)
         if held is not None and name in now.packages and not held.editable:
             wanted.setdefault(name, snapshot.requirement(name, held))
@@ -195,30 +186,18 @@ def _interrupted(entry: Entry) -> list[str]:
     return list(dict.fromkeys([*names, *(str(move[0]) for move in entry.begun.get("moves", []))]))
 
 
-def _bereaved(target: Target, gone: Sequence[str]) -> list[str]:
-    """Distributions that stay and share files with one that is about to be uninstalled."""
-    if not gone:
-        return []
-    from sgldoctor.probe.packages import packages
-
-    pairs = [(str(row["first"]), str(row["second"])) for row in packages(target).rows("record.shared")]
-    found = [other for first, second in pairs for name, other in ((first, second), (second, first)) if name in gone]
-    return [name for name in dict.fromkeys(found) if name not in gone]
-
-
-def _tidy(before: State, now: State) -> None:
+def _tidy(target: Target, before: State, now: State) -> None:
     """Remove what a killed installer left half done: ``~name`` folders, and dist-info folders without a RECORD.
 
     Without a RECORD neither pip nor uv can remove or replace a distribution; only what was not there before goes.
     """
     import shutil
 
-    doomed = [name for name in now.leftovers if name not in before.leftovers]
+    doomed = [os.path.join(now.site, name) for name in now.leftovers if name not in before.leftovers]
     broken = {name for name, entry in now.packages.items() if not entry.whole}
     broken -= {name for name, entry in before.packages.items() if not entry.whole}
-    doomed += [os.path.basename(folder) for folder, name in _dist_infos(now.site) if name in broken]
-    for name in doomed:
-        path = os.path.join(now.site, name)
+    doomed += [folder for folder, name in sharing.dist_infos(target) if name in broken]
+    for path in doomed:
         if os.path.islink(path) or os.path.isfile(path):
             os.unlink(path)
         else:

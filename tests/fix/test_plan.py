@@ -11,8 +11,9 @@ from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFla
 from sgldoctor.fix.install import Installer, Move, Settings, last_words
 from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
-from sgldoctor.fix.plan import Change, Plan, Step, make
+from sgldoctor.fix.plan import Change, Plan, make
 from sgldoctor.fix.recipe import Fix
+from sgldoctor.fix.steps import Step
 from sgldoctor.fix.verify import verify
 from sgldoctor.probe.run import Ran
 from sgldoctor.report.plan import changes, script, table

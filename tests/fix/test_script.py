@@ -19,7 +19,8 @@ from sgldoctor.fix.actions import (
     UnsetEnv,
     WriteFile,
 )
-from sgldoctor.fix.plan import Left, Plan, Step
+from sgldoctor.fix.plan import Left, Plan
+from sgldoctor.fix.steps import Step
 from sgldoctor.report.plan import script
 
 HOSTILE = "a'b\"c $(touch evil) `touch evil` \\ ; touch evil #"
