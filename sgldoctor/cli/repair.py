@@ -128,6 +128,8 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
         moves = install.resolve(installer, plan.steps, versions)
         plan, installer, moves = _with_sharers(plan, moves, target, installer, versions)
         preflight.refuse_moves(moves, before)
+        if not args.unsafe:
+            preflight.refuse_torch(moves, plan.steps)
         moves = sizes.sized(installer, moves, state_folder(target.environ))
         warnings += hashes.no_way_back(installer, moves)
         warnings += [

@@ -111,15 +111,21 @@ def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folde
     """
     if not any(step.deps and step.verb == "install" for step in steps):
         return installer
-    from sgldoctor.derive.needs import table
+    from sgldoctor.derive.needs import installed, table
     from sgldoctor.fix import files
 
     named = {name_of(text) for step in steps for text in step.packages}
-    pins = [need for name, need in sorted(table(facts).pins.items()) if need.exact and name not in named]
-    if not pins:
+    known, torch = table(facts), installed(facts).get("torch")
+    pins = [need for name, need in sorted(known.pins.items()) if need.exact and name not in named]
+    lines = [f"{need.pin}  # {need.by} {need.by_version}\n" for need in pins]
+    if known.torch_off and torch is not None and "torch" not in named:
+        # It was not asked for that torch goes back; and what the right one pins does not go with the one that stays.
+        lines = [line for line, need in zip(lines, pins, strict=True) if need.by != "torch" and need.name != "torch"]
+        lines.append(f"torch=={torch['version']}  # as it is: it moves with --unsafe only\n")
+    if not lines:
         return installer
     path = os.path.join(folder, "constraints", key_of(os.path.dirname(os.path.dirname(installer.python))) + ".txt")
-    files.write(path, "".join(f"{need.pin}  # {need.by} {need.by_version}\n" for need in pins))
+    files.write(path, "".join(lines))
     settings = installer.settings
     return installer._replace(settings=settings._replace(constraints=(*settings.constraints, path)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
@@ -97,12 +98,14 @@ def make(
         prefer: slugs of rules that win a conflict which no pin settles.
         sharers: reads which distributions share files; None where the environment is not at hand.
     """
+    have = _installed(facts)
+    barred = partial(_barred, torch=have.get("torch", ""), unsafe=unsafe, root=root)
     chosen: list[Chosen] = []
     left: list[Left] = []
     flags: list[Action] = []
     for finding in findings:
         if finding.role == "cause" and finding.severity in severities:
-            taken = _choose(finding, fixes_of(finding), unsafe=unsafe, root=root)
+            taken = _choose(finding, fixes_of(finding), barred)
             if isinstance(taken, Left):
                 left.append(taken)
                 first = next((fix for fix in fixes_of(finding) if fix.safety != "manual"), None)
@@ -115,9 +118,8 @@ def make(
         finding.title
         for finding in findings
         if finding.role == "cause" and finding.severity == "warning" and "warning" not in severities
-        and isinstance(_choose(finding, fixes_of(finding), unsafe=unsafe, root=root), Chosen)
+        and isinstance(_choose(finding, fixes_of(finding), barred), Chosen)
     ]  # fmt: skip
-    have = _installed(facts)
     notes: list[str] = [f"warnings are repaired with --strict only: {'; '.join(passed)}"] if passed else []
     refused = _conflicts(chosen, pin, prefer, notes)
     left += [
@@ -152,11 +154,11 @@ def needs_root(action: Action) -> bool:
     return isinstance(action, LoadModule | SystemPackage)
 
 
-def _choose(finding: Finding, fixes: Sequence[Fix], *, unsafe: bool, root: bool) -> Chosen | Left:
+def _choose(finding: Finding, fixes: Sequence[Fix], barred: Callable[[Fix], str]) -> Chosen | Left:
     """The first fix that may be applied, or why there is none."""
     reasons: list[tuple[str, Fix]] = []
     for fix in fixes:
-        because = _barred(fix, unsafe=unsafe, root=root)
+        because = barred(fix)
         if not because:
             return Chosen(finding, fix)
         reasons.append((because, fix))
@@ -166,7 +168,8 @@ def _choose(finding: Finding, fixes: Sequence[Fix], *, unsafe: bool, root: bool)
     return Left(fix.title, because, _advice(fix))
 
 
-def _barred(fix: Fix, *, unsafe: bool, root: bool) -> str:
+def _barred(fix: Fix, *, torch: str, unsafe: bool, root: bool) -> str:
+    """Why a fix may not be applied; ``torch`` is the version that is installed."""
     if fix.safety == "manual" or any(isinstance(action, Manual) for action in fix.actions):
         return "it is advice: a person has to do it"
     if any(isinstance(action, SetFlag | RemoveFlag) for action in fix.actions):
@@ -178,7 +181,19 @@ def _barred(fix: Fix, *, unsafe: bool, root: bool) -> str:
             return "it changes the system: say --unsafe to have it done"
     if fix.safety == "unsafe" and not unsafe:
         return "it is marked unsafe: say --unsafe to have it done"
+    if not unsafe and any(_other_torch(text, torch) for text in _requirements(fix)):
+        return "it needs the torch that belongs here, which is not there: say --unsafe to have that done, too"
     return "" if fix.actions else "it has nothing to apply"
+
+
+def _other_torch(text: str, torch: str) -> bool:
+    """Whether a requirement is one of torch and the installed one does not meet it, whatever its build."""
+    wanted = exact(text)
+    return name_of(text) == "torch" and bool(wanted) and wanted.partition("+")[0] != torch.partition("+")[0]
+
+
+def _requirements(fix: Fix) -> list[str]:
+    return [text for action in fix.actions if isinstance(action, Install) for text in action.packages]
 
 
 def _advice(fix: Fix) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.snapshot import State
+from sgldoctor.fix.steps import Step, name_of
 from sgldoctor.fix.tools import key_of
 from sgldoctor.probe.target import Target
 
@@ -52,6 +53,17 @@ def refuse_moves(moves: Iterable[Move], before: State) -> None:
             raise FixError(
                 f"{move.name} {held.version} was installed by conda: pip or uv would overwrite its files behind "
                 "conda's back; nothing was changed. Remove it with conda first"
+            )
+
+
+def refuse_torch(moves: Iterable[Move], steps: Iterable[Step]) -> None:
+    """Raise FixError where what the steps need brings another torch along, which nobody has asked for."""
+    named = {name_of(text) for step in steps for text in step.packages}
+    for move in moves:
+        if move.name == "torch" and move.now != move.then and move.name not in named:
+            what = f"replace torch {move.now} by {move.then}" if move.now else f"bring torch {move.then}"
+            raise FixError(
+                f"the repair would {what}, which is unsafe; nothing was changed: say --unsafe to have it done"
             )
 
 

@@ -100,6 +100,10 @@ RULES: dict[str, dict[str, Any]] = {
         "fact": [{"each": "packages.mixed_cuda"}],
         "fix": [{"safety": "safe", "action": [{"do": "uninstall", "packages": ["{unwanted}"]}]}],
     },
+    "companion-missing": {
+        "fact": [{"each": "packages.missing", "where": {"group": "torch"}, "unless": {"name": "torch"}}],
+        "fix": [{"safety": "safe", "action": [{"do": "install", "packages": ["{pin}", "{pin:torch}"]}]}],
+    },
     "torch-moved": {
         "fact": [{"each": "packages.unpinned", "where": {"name": "torch"}}],
         "fix": [{"safety": "unsafe", "action": [{"do": "install", "packages": ["{pin}"]}]}],

@@ -14,6 +14,7 @@ from sgldoctor.errors import FixError
 from sgldoctor.fix import journal
 from sgldoctor.fix.tools import state_folder
 from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env, variables
+from tests.wheels import wheel
 
 pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
 
@@ -144,6 +145,36 @@ def test_moved_torch_is_only_put_back_when_asked(uv_env: Env, capsys: pytest.Cap
     assert "shares files with nvidia-cudnn-cu13" in out
     assert env.versions() == whole(env)
     assert b"cu12" in env.file(CUDNN).read_bytes()
+
+
+def test_triton_comes_back_with_what_else_is_absent(env: Env) -> None:
+    """A companion of torch, resolved beside the torch that is there: nothing unsafe, and in the same transaction."""
+    env.uv("uninstall", "triton", "numpy", "nvidia-nccl-cu12")
+    assert fixed(env) == 0
+    assert env.versions() == whole(env)
+
+
+def test_torch_that_is_absent_or_another_is_not_brought_unasked(
+    env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither to fit a companion, nor as the dependency of something else that is absent."""
+    wheel(tmp_path / "more", "sglang", "0.5.8", ["torch==2.9.1", "grammar", "torchvision"], {"sglang/__init__.py": ""})
+    wheel(tmp_path / "more", "grammar", "1.0", ["torch"])
+    wheel(tmp_path / "more", "torchvision", "0.24.1", ["torch==2.9.1"])
+    more = ("--find-links", str(tmp_path / "more"))
+    env.install(*more, "--reinstall", "sglang==0.5.8")
+    sound = env.versions()
+    env.install("torch==2.11.0")
+    env.uv("uninstall", "grammar", "torchvision")
+    assert fixed(env, *more) == 1
+    assert "it needs the torch that belongs here" in capsys.readouterr().out
+    after = env.versions()
+    assert (after["grammar"], after["torch"], "torchvision" in after) == ("1.0", "2.11.0", False)
+    env.uv("uninstall", "grammar", "torch")
+    with pytest.raises(FixError, match=r"bring torch 2\.9\.1, which is unsafe"):
+        fixed(env, *more)
+    assert fixed(env, *more, "--unsafe") == 0
+    assert env.versions() == sound
 
 
 def test_dry_run_changes_nothing(uv_env: Env, capsys: pytest.CaptureFixture[str]) -> None:
