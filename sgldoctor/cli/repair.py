@@ -95,6 +95,8 @@ def _is_root() -> bool:
 def _script(plan: Plan, target: Target, report: Report, args: Namespace) -> str:
     installer = install.choose(target, settings(args), _has_pip(report)) if plan.steps else None
     word = word_for_uv(target.environ)
+    if installer is not None and target.live:
+        installer = install.placed(installer, plan.steps)
     if installer is not None and installer.kind == "uv":
         installer = installer._replace(argv=(word, "pip"))  # to be run elsewhere: "uv" rather than where it lies here
     return show.script(plan, installer, Place(target.python, word, _is_root()))
@@ -124,6 +126,7 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
         installer, steps = hashes.pinned(installer, plan.steps, state_folder(target.environ))
         plan = plan._replace(steps=steps)
         installer = install.constrained(installer, plan.steps, report.facts, state_folder(target.environ))
+        installer = install.placed(installer, plan.steps)
         versions = {name: entry.version for name, entry in before.packages.items()}
         moves = install.resolve(installer, plan.steps, versions)
         plan, installer, moves = _with_sharers(plan, moves, target, installer, versions)

@@ -1,4 +1,4 @@
-"""Hash-checking mode (``UV_REQUIRE_HASHES``, ``require-hashes`` of pip): what a repair needs so that it can be kept.
+"""Hash-checking mode (``UV_REQUIRE_HASHES``, ``require-hashes`` of uv.toml or of pip): what a repair needs to keep it.
 
 There every requirement has to be pinned and its hash known. Both come from the user's constraint files; uv takes them
 from there, pip only from requirement files, which are written for it.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from sgldoctor.errors import FixError
-from sgldoctor.fix import files, pipconf
+from sgldoctor.fix import files, pipconf, uvconf
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.steps import Step, exact, name_of
 from sgldoctor.fix.tools import key_of
@@ -28,10 +28,8 @@ class Pin(NamedTuple):
 def required(installer: Installer) -> bool:
     """Whether the user has told this installer to check hashes."""
     if installer.kind == "uv":
-        value = installer.environ.get("UV_REQUIRE_HASHES", "")
-    else:
-        prefix = os.path.dirname(os.path.dirname(installer.python))
-        value = pipconf.settings(prefix, installer.environ).get("require-hashes", "")
+        return uvconf.requires_hashes(installer.environ)
+    value = pipconf.settings(installer.prefix, installer.environ).get("require-hashes", "")
     return value.lower() in ("1", "true", "yes", "on")
 
 
@@ -68,7 +66,7 @@ def handed_on(installer: Installer, steps: Sequence[Step], folder: str) -> Insta
     if installer.kind != "pip" or not required(installer):
         return installer
     known = _known(installer)
-    where = os.path.join(folder, "constraints", key_of(os.path.dirname(os.path.dirname(installer.python))))
+    where = os.path.join(folder, "constraints", key_of(installer.prefix))
     listed = {}
     for step in steps:
         for text in step.packages if step.verb == "install" else ():

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
-from sgldoctor.fix import lane
+from sgldoctor.fix import lane, pipconf
 from sgldoctor.fix.steps import Step, name_of
 from sgldoctor.fix.tools import find_uv, key_of
 from sgldoctor.probe.run import Ran
@@ -53,7 +53,8 @@ class Settings(NamedTuple):
 class Installer(NamedTuple):
     """How to call it: ``kind`` is uv or pip, ``argv`` the words up to and including ``pip``.
 
-    ``listed`` has, for requirements that pip takes from a file only, the path of that file.
+    ``listed`` has, for requirements that pip takes from a file only, the path of that file; ``lanes`` says whether the
+    public indexes of labelled builds are named besides the user's own places.
     """
 
     kind: str
@@ -62,6 +63,12 @@ class Installer(NamedTuple):
     environ: dict[str, str]
     settings: Settings
     listed: Mapping[str, str] = {}
+    lanes: bool = True
+
+    @property
+    def prefix(self) -> str:
+        """The environment's folder."""
+        return os.path.dirname(os.path.dirname(self.python))
 
     def words(self, step: Step, *, dry: bool = False, anew: bool = False) -> list[str]:
         """The whole command line of a step. ``anew`` asks the dry run for what is there already, too."""
@@ -90,7 +97,7 @@ class Installer(NamedTuple):
         words: list[str] = []
         if self.settings.no_index:
             words.append("--no-index")
-        extra = () if self.settings.no_index else lane.indexes(packages)
+        extra = lane.indexes(packages) if self.lanes and not self.settings.no_index else ()
         for url in extra:
             words += ["--extra-index-url", url]
         if extra and self.kind == "uv":
@@ -124,10 +131,25 @@ def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folde
         lines.append(f"torch=={torch['version']}  # as it is: it moves with --unsafe only\n")
     if not lines:
         return installer
-    path = os.path.join(folder, "constraints", key_of(os.path.dirname(os.path.dirname(installer.python))) + ".txt")
+    path = os.path.join(folder, "constraints", key_of(installer.prefix) + ".txt")
     files.write(path, "".join(lines))
     settings = installer.settings
     return installer._replace(settings=settings._replace(constraints=(*settings.constraints, path)))
+
+
+def placed(installer: Installer, steps: Sequence[Step]) -> Installer:
+    """Without the public indexes of labelled builds where the user's own places have what the steps want of them.
+
+    A mirror of such an index is named by whoever has no way to the public one, or is not to use it.
+    """
+    own = installer.settings.find_links or pipconf.own_places(installer.kind, installer.prefix, installer.environ)
+    local = installer._replace(lanes=False)
+    asked = [step for step in steps if step.verb == "install" and lane.indexes(step.packages)]
+    if not own or not asked or installer.settings.no_index:
+        return installer
+    # Anew: what is there now may be uninstalled before, and has to come from somewhere.
+    tries = (run(local, local.words(step, dry=True, anew=not step.deps), RESOLVE_SECONDS) for step in asked)
+    return local if all(ran.status == 0 for ran in tries) else installer
 
 
 class Move(NamedTuple):
@@ -157,9 +179,7 @@ def choose(target: Target, settings: Settings, has_pip: bool) -> Installer:
     environ["PIP_NO_INPUT"] = "1"
     if not uv:
         return Installer("pip", (target.python, "-m", "pip"), target.python, environ, settings)
-    from sgldoctor.fix.pipconf import for_uv
-
-    more, no_index = for_uv(target.prefix, environ)
+    more, no_index = pipconf.for_uv(target.prefix, environ)
     settings = settings._replace(no_index=settings.no_index or no_index)
     return Installer("uv", (uv, "pip"), target.python, {**environ, **more}, settings)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from sgldoctor.fix import uvconf
+
 UV_INDEXES = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS")
 TAKEN = {
     # key of pip.conf and PIP_*: variable of uv, separator there
@@ -21,9 +23,9 @@ TAKEN = {
 def for_uv(prefix: str, environ: Mapping[str, str]) -> tuple[dict[str, str], bool]:
     """Variables to add for uv, and whether pip is told to use no index.
 
-    Nothing where uv has indexes of its own, in variables or in a ``uv.toml``.
+    Nothing where uv has indexes of its own, in variables or in ``uv.toml``.
     """
-    if any(environ.get(name) for name in UV_INDEXES) or _has_uv_toml(environ):
+    if any(environ.get(name) for name in UV_INDEXES) or uvconf.has_index(environ):
         return {}, False
     found = settings(prefix, environ)
     made: dict[str, str] = {}
@@ -38,6 +40,14 @@ def for_uv(prefix: str, environ: Mapping[str, str]) -> tuple[dict[str, str], boo
     return made, found.get("no-index", "").lower() in ("1", "true", "yes", "on")
 
 
+def own_places(kind: str, prefix: str, environ: Mapping[str, str]) -> bool:
+    """Whether the user has named places of wheels, an index or a folder, to uv or pip (``kind``)."""
+    if kind == "uv":  # which was told of pip's, too, by variables
+        return any(environ.get(name) for name in UV_INDEXES) or uvconf.has_index(environ)
+    found = settings(prefix, environ)
+    return any(found.get(key) for key in ("index-url", "extra-index-url", "find-links"))
+
+
 def settings(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
     """What pip is told by its files and by variables, of the settings that matter to a repair."""
     found = _pip_conf(prefix, environ)
@@ -50,12 +60,6 @@ def settings(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _home(environ: Mapping[str, str]) -> str:
     return environ.get("HOME") or os.path.expanduser("~")
-
-
-def _has_uv_toml(environ: Mapping[str, str]) -> bool:
-    config = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
-    paths = (environ.get("UV_CONFIG_FILE", ""), os.path.join(config, "uv", "uv.toml"), "/etc/uv/uv.toml")
-    return any(path and os.path.exists(path) for path in paths)
 
 
 def _pip_conf(prefix: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -42,7 +42,7 @@ def _local(places: Sequence[str], move: Move) -> int:
 
 
 def _of_index(installer: Installer, moves: Sequence[Move], folder: str) -> dict[str, int]:
-    path = os.path.join(folder, "sizes", key_of(os.path.dirname(os.path.dirname(installer.python))) + ".in")
+    path = os.path.join(folder, "sizes", key_of(installer.prefix) + ".in")
     wanted = [f"{move.name}=={move.then}" for move in moves]
     try:
         files.write(path, "".join(f"{text}\n" for text in wanted))

@@ -136,7 +136,8 @@ def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = F
         steps, lost = steps_back(work, entry, everything=everything)
         notes += [f"{name} cannot be brought back by an installer" for name in lost]
         if work.installer is not None:
-            work = work._replace(installer=hashes.handed_on(work.installer, steps, work.folder))
+            installer = hashes.handed_on(work.installer, steps, work.folder)
+            work = work._replace(installer=install.placed(installer, steps))
         for step in steps:
             say(f"{step.verb} {', '.join(step.packages)}")
             ran = _take(work, step)

@@ -167,3 +167,49 @@ def test_foreign_lane_goes_back_to_the_default_index(
     assert env.versions()["torch"] == "2.9.1"
     assert "nvidia-cudnn-cu13" not in env.versions()
     assert not [place for place, _ in server.asked if place.startswith("pytorch/")]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("how", ["only index", "folder", "uv.toml"])
+def test_own_mirror_of_a_lane_is_enough(
+    env: Env, server: http.server.ThreadingHTTPServer, root: Path, how: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Where the user's own places have the build, the public index is not asked: there may be no way to it."""
+    env = of_lane(env, server, root, "cu129", "", tmp_path)
+    monkeypatch.setattr(lane, "PYTORCH_INDEX", "http://127.0.0.1:1/whl/")
+    default, mirror = env.environ["PIP_INDEX_URL"], str(env.environ["PIP_INDEX_URL"]).replace("default", "mirror/cu129")
+    if not (root / "mirror").exists():
+        (root / "mirror").mkdir()
+        (root / "mirror" / "cu129").symlink_to(root / "pytorch" / "cu129")
+    environ = dict(env.environ)
+    if how == "only index":  # whatever else is needed is there already
+        environ |= {"UV_DEFAULT_INDEX": mirror, "PIP_INDEX_URL": mirror}
+    elif how == "folder":
+        environ |= {"UV_FIND_LINKS": str(root / "mirror" / "cu129"), "PIP_FIND_LINKS": str(root / "mirror" / "cu129")}
+    else:  # for pip an index besides its own
+        config = tmp_path / "config" / "uv" / "uv.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(f'[[index]]\nname = "lane"\nurl = "{mirror}"\n[[index]]\nurl = "{default}"\ndefault = true\n')
+        environ |= {"PIP_EXTRA_INDEX_URL": mirror}
+        for name in ("UV_NO_CONFIG", "UV_DEFAULT_INDEX"):
+            del environ[name]
+    env = env._replace(environ=environ)
+    whole = env.versions()
+    intact = env.file(LIBRARY).read_bytes()
+    env.file(LIBRARY).write_bytes(b"cut")
+    assert fixed(env) == 0
+    assert (env.versions(), env.file(LIBRARY).read_bytes()) == (whole, intact)
+    env.uv("install", "--no-index", "--find-links", str(root / "pytorch" / "cu129"), "--no-deps", "torch==2.9.0+cu129")
+    assert fixed(env, "--unsafe") == 0
+    assert (env.versions(), env.file(LIBRARY).read_bytes()) == (whole, intact)
+
+
+def test_mirror_without_the_lane_is_not_enough(
+    env: Env, server: http.server.ThreadingHTTPServer, root: Path, tmp_path: Path
+) -> None:
+    env = of_lane(env, server, root, "cu129", "", tmp_path)
+    whole = env.versions()
+    env.file(LIBRARY).write_bytes(b"cut")
+    assert fixed(env, "--find-links", str(root / "pytorch" / "cu126")) == 0
+    assert env.versions() == whole
+    assert ("pytorch/cu129", "torch") in server.asked  # type: ignore[attr-defined]

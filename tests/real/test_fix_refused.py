@@ -144,7 +144,10 @@ def test_settings_of_pip_reach_uv(tmp_path: Path) -> None:
     assert found["UV_FIND_LINKS"] == "/a,/b"
     assert for_uv(str(tmp_path), {**environ, "UV_INDEX_URL": "https://mine.example"}) == ({}, False)
     (tmp_path / ".config" / "uv").mkdir(parents=True)
-    (tmp_path / ".config" / "uv" / "uv.toml").touch()
+    uv_toml = tmp_path / ".config" / "uv" / "uv.toml"
+    uv_toml.write_text('link-mode = "copy"\n')
+    assert for_uv(str(tmp_path), environ) == (found, True), "it names no place of wheels: that of pip's file counts"
+    uv_toml.write_text('[pip]\nindex-url = "https://mine.example"\n')
     assert for_uv(str(tmp_path), environ) == ({}, False)
 
 
@@ -215,6 +218,21 @@ def test_hashes_are_kept_where_they_are_required(env: Env, tmp_path: Path, told:
     assert env.versions() == before
     right = hashed(env, tmp_path, "numpy", "nvidia_cudnn_cu12-9.10.2.21")
     assert env.repair(*by(env), "--yes", "--constraint", str(right), **required) == 0
+    assert env.versions()["numpy"] == "2.4.6"
+
+
+@pytest.mark.parametrize("where", ["user", "named"])
+def test_hashes_that_uv_toml_requires(uv_env: Env, tmp_path: Path, where: str) -> None:
+    env = uv_env
+    env.uv("uninstall", "numpy")
+    path = tmp_path / "config" / "uv" / "uv.toml" if where == "user" else tmp_path / "uv.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[pip]\nrequire-hashes = true\n")
+    required = {"UV_NO_CONFIG": "false"} if where == "user" else {"UV_NO_CONFIG": "false", "UV_CONFIG_FILE": str(path)}
+    with pytest.raises(FixError, match="no --constraint file pins numpy with a hash"):
+        env.repair("--yes", **required)
+    right = hashed(env, tmp_path, "numpy")
+    assert env.repair("--yes", "--constraint", str(right), **required) == 0
     assert env.versions()["numpy"] == "2.4.6"
 
 
