@@ -80,17 +80,17 @@ def test_wheel_that_shares_files_with_one_that_goes_is_reinstalled() -> None:
 
 def test_conflict_is_settled_by_the_pin_by_preference_or_refused() -> None:
     fixes = {"a": safe(Install(("torch==2.9.1",))), "b": safe(Install(("torch==2.11.0",)))}
-    plan = planned(fixes, pins={"torch": "torch==2.11.0"})
+    plan = planned(fixes, unsafe=True, pins={"torch": "torch==2.11.0"})
     assert plan.steps == (Step("install", ("torch==2.11.0",)),)
     assert "a wants torch==2.9.1 and b wants torch==2.11.0" in plan.notes[0]
-    plan = planned(fixes, prefer=["a"])
+    plan = planned(fixes, unsafe=True, prefer=["a"])
     assert plan.steps == (Step("install", ("torch==2.9.1",)),)
-    plan = planned(fixes)
+    plan = planned(fixes, unsafe=True)
     assert plan.empty
     assert [entry.because for entry in plan.left] == [
         "a wants torch==2.9.1 and b wants torch==2.11.0: choose with --prefer RULE"
     ] * 2
-    plan = planned({"a": safe(Install(("torch",))), "b": safe(Install(("torch==2.11.0",)))})
+    plan = planned({"a": safe(Install(("torch",))), "b": safe(Install(("torch==2.11.0",)))}, unsafe=True)
     assert plan.steps == (Step("install", ("torch==2.11.0",)),)
 
 
@@ -109,6 +109,16 @@ def test_what_is_not_applied_is_said(fix: Fix, because: str) -> None:
     assert plan.empty
     assert plan.left[0].because == because
     assert any(because in line for line in table(plan))
+
+
+def test_no_fix_moves_torch_under_the_name_of_safe() -> None:
+    fix = safe(Install(("torchvision", "torch==2.9.1")))
+    assert planned({"a": fix}, installed(torch="2.9.1+cu129")).steps
+    for facts in (installed(torch="2.11.0"), installed(numpy="1")):
+        plan = planned({"a": fix}, facts)
+        assert plan.empty
+        assert "it needs the torch that belongs here" in plan.left[0].because
+        assert planned({"a": fix}, facts, unsafe=True).steps
 
 
 def test_first_fix_that_may_be_applied_is_taken() -> None:
@@ -212,7 +222,7 @@ def lane_facts(torch: str, kernel: str = "0.3.21") -> Facts:
     ],
 )
 def test_torch_is_repaired_from_the_index_that_it_came_from(torch: str, result: str) -> None:
-    plan = planned({"a": safe(Install(("torch==2.9.1",), reinstall=True))}, lane_facts(torch))
+    plan = planned({"a": safe(Install(("torch==2.9.1",), reinstall=True))}, lane_facts(torch), unsafe=True)
     assert {text for step in plan.steps for text in step.packages} == {result}
     url = "https://download.pytorch.org/whl/" + result.partition("+")[2]
     assert indexes([result]) == ((url,) if "+" in result else ())
@@ -248,7 +258,7 @@ def test_what_the_wrong_torch_moved_along_goes_back_with_it() -> None:
         {"name": "transformers", "pin": "transformers==4.57.1", "mover": ""},
     ]
     facts.put("packages.unpinned", rows, "derived")
-    plan = planned({"a": safe(Install(("torch==2.9.1",)))}, facts)
+    plan = planned({"a": safe(Install(("torch==2.9.1",)))}, facts, unsafe=True)
     assert plan.steps == (
         Step("install", ("torch==2.9.1",)),
         Step("install", ("cuda-bindings~=12.9.0",), deps=False),
