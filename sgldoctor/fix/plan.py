@@ -8,7 +8,8 @@ from functools import partial
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
-from sgldoctor.fix.recipe import Fix, Pin
+from sgldoctor.fix.context import Pin
+from sgldoctor.fix.recipe import Fix
 from sgldoctor.fix.steps import Sharers, Step, exact, name_of, steps
 from sgldoctor.rules.schema import Finding
 from sgldoctor.typed import NamedTuple
