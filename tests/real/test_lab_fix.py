@@ -1,7 +1,8 @@
-"""Repairs of a real SGLang 0.5.8 with the true wheels: the faults of its table of failures, on copies by hard links.
+"""Repairs of real SGLang releases with the true wheels: the faults of their tables of failures, on hard-linked copies.
 
-``SGLDOCTOR_LAB`` names the folder that holds ``good058``; uv and its index (or a cache that holds the wheels) are
-needed. Afterwards ``import sgl_kernel`` has to succeed with a stand-in for libcuda, which gcc makes.
+``SGLDOCTOR_LAB`` names the folder that holds ``good058`` (CUDA 12), ``good0516`` and ``good0523`` (CUDA 13), or some of
+them; uv and its index (or a cache that holds the wheels) are needed. Afterwards ``import sgl_kernel`` has to succeed
+with a stand-in for libcuda, which gcc makes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import pytest
 
 from sgldoctor.fix import snapshot
 from sgldoctor.probe.environments import find
+from sgldoctor.probe.record import entries
 
 LAB = Path(os.environ.get("SGLDOCTOR_LAB", "/nowhere"))
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or ""
 pytestmark = [
     pytest.mark.lab,
-    pytest.mark.skipif(not (LAB / "good058").is_dir(), reason="SGLDOCTOR_LAB names no SGLang 0.5.8"),
     pytest.mark.skipif(not UV or not shutil.which("gcc"), reason="uv and gcc are needed"),
 ]
 
@@ -32,8 +33,9 @@ CUDNN = "nvidia/cudnn/lib/libcudnn.so.9"
 
 
 class Case(NamedTuple):
-    """How to break a copy, and which packages the repair may move at most."""
+    """Which good environment to break and how, and which packages the repair may move at most."""
 
+    lab: str
     breaks: tuple[tuple[str, ...], ...]
     moved: frozenset[str]
     options: tuple[str, ...] = ()
@@ -44,50 +46,97 @@ def gone(*names: str) -> tuple[str, ...]:
 
 
 def put(*words: str) -> tuple[str, ...]:
+    return ("install", "--no-deps", *words)
+
+
+def moved(*words: str) -> tuple[str, ...]:
     return ("install", *words)
+
+
+def case(lab: str, *breaks: tuple[str, ...], moves: set[str] | frozenset[str], unsafe: bool = False) -> Case:
+    return Case(lab, breaks, frozenset(moves), ("--unsafe",) if unsafe else ())
 
 
 SHARED = frozenset(
     f"nvidia-{family}-cu{major}" for family in ("cudnn", "cusparselt", "nccl", "nvshmem") for major in (12, 13)
 )
+CORE = SHARED | {
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "triton",
+    "sgl-kernel",
+    "sglang-kernel",
+    "sgl-deep-gemm",
+    "numpy",
+}
+KERNELS = {"sgl-kernel", "sglang-kernel"}
+STRAY = put("sgl-kernel==0.3.21")
 CASES = {
-    "no cudnn": Case((gone("nvidia-cudnn-cu12"),), frozenset(("nvidia-cudnn-cu12",))),
-    "no cusparselt": Case((gone("nvidia-cusparselt-cu12"),), frozenset(("nvidia-cusparselt-cu12",))),
-    "no nccl": Case((gone("nvidia-nccl-cu12"),), frozenset(("nvidia-nccl-cu12",))),
-    "no nvshmem": Case((gone("nvidia-nvshmem-cu12"),), frozenset(("nvidia-nvshmem-cu12",))),
-    "no numpy": Case((gone("numpy"),), frozenset(("numpy",))),
-    "no triton, no sympy": Case((gone("triton", "sympy"),), frozenset(("triton", "sympy"))),
-    "old kernel": Case((put("--no-deps", "sgl-kernel==0.3.19"),), frozenset(("sgl-kernel",))),
-    "both kernels": Case((put("--no-deps", "sglang-kernel==0.4.1"),), frozenset(("sgl-kernel", "sglang-kernel"))),
-    "kernel half removed": Case(
-        (put("--no-deps", "sglang-kernel==0.4.1"), gone("sglang-kernel")), frozenset(("sgl-kernel",))
+    # CUDA 12: the first table of failures
+    "no cudnn": case("good058", gone("nvidia-cudnn-cu12"), moves={"nvidia-cudnn-cu12"}),
+    "no cusparselt": case("good058", gone("nvidia-cusparselt-cu12"), moves={"nvidia-cusparselt-cu12"}),
+    "no nccl": case("good058", gone("nvidia-nccl-cu12"), moves={"nvidia-nccl-cu12"}),
+    "no nvshmem": case("good058", gone("nvidia-nvshmem-cu12"), moves={"nvidia-nvshmem-cu12"}),
+    "no numpy": case("good058", gone("numpy"), moves={"numpy"}),
+    "no triton, no sympy": case("good058", gone("triton", "sympy"), moves={"triton", "sympy"}),
+    "no torch at all": case("good058", gone("torch", "triton", "torchvision", "sympy"), unsafe=True,
+                            moves={"torch", "triton", "torchvision", "sympy"}),
+    "old kernel": case("good058", put("sgl-kernel==0.3.19"), moves={"sgl-kernel"}),
+    "both kernels": case("good058", put("sglang-kernel==0.4.1"), moves=KERNELS),
+    "kernel half removed": case("good058", put("sglang-kernel==0.4.1"), gone("sglang-kernel"), moves={"sgl-kernel"}),
+    "right kernel removed": case("good058", put("sglang-kernel==0.4.1"), gone("sgl-kernel"), moves=KERNELS),
+    "flashinfer pair": case("good058", put("flashinfer-python==0.5.3"), moves={"flashinfer-python"}),
+    "file gone": case("good058", ("remove", CUDNN), moves={"nvidia-cudnn-cu12"}),
+    "file cut": case("good058", ("cut", CUDNN), moves={"nvidia-cudnn-cu12"}),
+    "three at once": case("good058", gone("nvidia-cudnn-cu12"), put("sglang-kernel==0.4.1", "flashinfer-python==0.5.3"),
+                          moves=KERNELS | {"nvidia-cudnn-cu12", "flashinfer-python"}),
+    "torch 2.10": case("good058", moved("torch==2.10.0"), moves={"torch", "triton", "nvidia-nvshmem-cu12"},
+                       unsafe=True),
+    "torch 2.11": case("good058", moved("torch==2.11.0"), moves=SHARED | {"torch", "triton", "cuda-bindings"},
+                       unsafe=True),
+    "torch put back over CUDA 13": case("good058", moved("torch==2.11.0"), moved("torch==2.9.1"),
+                                        moves=SHARED | {"cuda-bindings"}, unsafe=True),
+    "torch 2.11, both kernels, no numpy": case(
+        "good058", moved("torch==2.11.0"), put("sglang-kernel==0.4.1"), gone("numpy"), unsafe=True,
+        moves=SHARED | KERNELS | {"torch", "triton", "cuda-bindings", "numpy"},
     ),
-    "flashinfer pair": Case((put("--no-deps", "flashinfer-python==0.5.3"),), frozenset(("flashinfer-python",))),
-    "file gone": Case((("remove", CUDNN),), frozenset(("nvidia-cudnn-cu12",))),
-    "file cut": Case((("cut", CUDNN),), frozenset(("nvidia-cudnn-cu12",))),
-    "three at once": Case(
-        (gone("nvidia-cudnn-cu12"), put("--no-deps", "sglang-kernel==0.4.1", "flashinfer-python==0.5.3")),
-        frozenset(("nvidia-cudnn-cu12", "sgl-kernel", "sglang-kernel", "flashinfer-python")),
-    ),
-    "torch 2.10": Case(
-        (put("torch==2.10.0"),), frozenset(("torch", "triton", "nvidia-nvshmem-cu12")), ("--unsafe",)
-    ),
-    "torch 2.11": Case(
-        (put("torch==2.11.0"),), SHARED | {"torch", "triton", "cuda-bindings"}, ("--unsafe",)
-    ),
-    "torch put back over CUDA 13": Case(
-        (put("torch==2.11.0"), put("torch==2.9.1")), SHARED | {"cuda-bindings"}, ("--unsafe",)
+    # CUDA 13: a stray kernel of the old name has also overwritten files of sgl-deep-gemm
+    "stray kernel, 0.5.16": case("good0516", STRAY, moves=KERNELS | {"sgl-deep-gemm"}),
+    "stray kernel": case("good0523", STRAY, moves=KERNELS | {"sgl-deep-gemm"}),
+    "stray kernel removed": case("good0523", STRAY, gone("sgl-kernel"), moves={"sglang-kernel", "sgl-deep-gemm"}),
+    "stray kernel, no nccl, no numpy": case("good0523", STRAY, gone("nvidia-nccl-cu13", "numpy"),
+                                            moves=KERNELS | {"sgl-deep-gemm", "nvidia-nccl-cu13", "numpy"}),
+    "no cudnn, 0.5.16": case("good0516", gone("nvidia-cudnn-cu13"), moves={"nvidia-cudnn-cu13"}),
+    "no cudnn, 0.5.23": case("good0523", gone("nvidia-cudnn-cu13"), moves={"nvidia-cudnn-cu13"}),
+    "no torchvision, 0.5.16": case("good0516", gone("torchvision"), moves={"torchvision"}),
+    "no companions": case("good0523", gone("torchvision", "torchaudio", "triton"),
+                          moves={"torchvision", "torchaudio", "triton"}),
+    "kernel of 0.5.12": case("good0523", put("sglang-kernel==0.4.3"), moves={"sglang-kernel"}),
+    "torch 2.15": case("good0523", put("torch==2.15.0"), moves={"torch"}, unsafe=True),
+    "torch 2.9 over CUDA 13, 0.5.16": case("good0516", moved("torch==2.9.1"), unsafe=True,
+                                           moves=SHARED | {"torch", "triton", "torchvision", "torchaudio"}),
+    "torch 2.9 over CUDA 13": case("good0523", moved("torch==2.9.1"), moves=SHARED | {"torch", "triton"}, unsafe=True),
+    "torch 2.9, stray kernel, no triton": case(
+        "good0523", moved("torch==2.9.1"), STRAY, gone("triton"), unsafe=True,
+        moves=SHARED | KERNELS | {"torch", "triton", "sgl-deep-gemm"},
     ),
 }  # fmt: skip
+
+
+def site_of(folder: Path) -> Path:
+    (found,) = folder.glob("lib/python3*/site-packages")
+    return found
 
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A libcuda.so.1 whose functions all say that there is no device."""
     folder = tmp_path_factory.mktemp("stub")
-    site = next((LAB / "good058").glob("lib/python3*/site-packages"))
     found = {"cuInit", "cuGetErrorString", "cuDriverGetVersion", "cuGetProcAddress_v2"}
-    for library in [*site.glob("sgl_kernel/**/*.so"), *site.glob("torch/lib/libcaffe2_nvrtc.so")]:
+    sites = [site_of(good) for good in LAB.glob("good*") if (good / "lib").is_dir()]
+    for library in [path for site in sites for pattern in ("sgl_kernel/**/*.so", "deep_gemm/**/*.so",
+                    "torch/lib/libcaffe2_nvrtc.so") for path in site.glob(pattern)]:  # fmt: skip
         listed = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True)
         words = [line.split()[-1] for line in listed.stdout.splitlines() if line.strip()]
         found |= {word for word in words if word.startswith("cu") and word[2:3].isupper() and word.isidentifier()}
@@ -99,10 +148,13 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copy(tmp_path: Path) -> Iterator[Path]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Path]:
     """A copy beside the original, since hard links do not reach further than a file system."""
+    good = LAB / str(request.param)
+    if not good.is_dir():
+        pytest.skip(f"SGLDOCTOR_LAB has no {good.name}")
     folder = LAB / f"{os.environ.get('SGLDOCTOR_LAB_PREFIX', 'fix')}-test-{os.getpid()}"
-    subprocess.run(["cp", "-al", str(LAB / "good058"), str(folder)], check=True)
+    subprocess.run(["cp", "-al", str(good), str(folder)], check=True)
     yield folder
     shutil.rmtree(folder)
 
@@ -130,13 +182,13 @@ def versions(folder: Path) -> dict[str, str]:
     return {name: entry.version for name, entry in found.items()}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_true_wheels_repair_a_real_environment(name: str, copy: Path, stub: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "lab"), [(name, case.lab) for name, case in CASES.items()], indirect=["lab"])
+def test_true_wheels_repair_a_real_environment(name: str, lab: Path, stub: Path, tmp_path: Path) -> None:
     case, environ = CASES[name], variables(tmp_path)
-    sound = versions(copy)
+    sound = versions(lab)
     for step in case.breaks:
-        break_(copy, step, environ)
-    command = [sys.executable, "-m", "sgldoctor", "check", "--venv", str(copy), "--format", "json"]
+        break_(lab, step, environ)
+    command = [sys.executable, "-m", "sgldoctor", "check", "--venv", str(lab), "--format", "json"]
     assert subprocess.run(command, env=environ, capture_output=True, check=False).returncode == 1
     ran = subprocess.run(
         [*command, "--fix", "--yes", *case.options], env=environ, capture_output=True, text=True, check=False
@@ -144,14 +196,23 @@ def test_true_wheels_repair_a_real_environment(name: str, copy: Path, stub: Path
     fixed: dict[str, Any] = json.loads(ran.stdout)["fixed"]
     assert (ran.returncode, fixed["result"]) == (0, "verified"), fixed
     assert {row["name"] for row in fixed["changes"]} <= case.moved
-    after = versions(copy)
+    after = versions(lab)
     # What is not SGLang's and torch's own may be newer; nothing of theirs is, and nothing of the other CUDA stays.
-    wrong = {one: after.get(one) for one in SHARED | {"torch", "triton", "sgl-kernel", "sglang-kernel", "numpy"}
-             if after.get(one) != sound.get(one)}  # fmt: skip
-    assert wrong == {}
+    assert {one: after.get(one) for one in CORE if after.get(one) != sound.get(one)} == {}
+    assert lost(lab) == []
     loaded = subprocess.run(
-        [str(copy / "bin" / "python"), "-c", "import sgl_kernel; print(sgl_kernel.__file__)"],
+        [str(lab / "bin" / "python"), "-c", "import sgl_kernel; print(sgl_kernel.__file__)"],
         env={**environ, "LD_LIBRARY_PATH": str(stub)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert loaded.returncode == 0, loaded.stderr[-2000:]
     assert loaded.stdout.strip().endswith("__init__.py")
+
+
+def lost(folder: Path) -> list[str]:
+    """Files with content that a RECORD lists and that are not there: no wheel may have taken another's with it."""
+    found, site = [], site_of(folder)
+    for record in sorted(site.glob("*.dist-info/RECORD")):
+        for entry in entries(record.read_bytes(), everything=True):
+            if entry.size != 0 and not entry.path.endswith(".pyc") and not (site / entry.path).exists():
+                found.append(f"{record.parent.name}: {entry.path}")
+    return found
