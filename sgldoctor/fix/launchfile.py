@@ -19,8 +19,9 @@ from sgldoctor.launch import files
 from sgldoctor.launch.files import Located
 from sgldoctor.typed import NamedTuple
 
-BARE = r"(?:[^\s'\"\\]|\\[^\n]|'[^']*'|\"(?:[^\"\\]|\\.)*\")+"
+BARE = r"(?:`[^`\n]*`|[^\s'\"\\]|\\[^\n]|'[^']*'|\"(?:[^\"\\]|\\.)*\")+"
 _STRING = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"
+_COMMENT = r"(?m:^[ \t]*#.*$)"
 _MOST_WORDS = 64
 """How many words one variable of a line may stand for."""
 
@@ -152,16 +153,22 @@ def _readings(text: str) -> Iterator[tuple[str, list[Token]]]:
     words = list(_line(text, 0))
     yield "line", words
     # Comments between continued lines, as Dockerfiles and units have them, are no words.
-    yield "line", list(_line(re.sub(r"(?m)^[ \t]*#.*$", lambda match: " " * len(match[0]), text), 0))
+    yield "line", list(_line(re.sub(_COMMENT, _blank, text), 0))
     for token in words:
         # bash -c "..." and strings in YAML and JSON: a line within quotes.
         for quoted in re.finditer(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'", token.raw, re.DOTALL):
             if re.search(r"\s", quoted[0]):
                 yield "line", list(_line(quoted[0][1:-1], token.start + quoted.start() + 1))
-    for flow in re.finditer(r"\[[^\[\]]*\]", text):
+    # A list may run over lines, which a Dockerfile continues.
+    plain = re.sub(rf"{_COMMENT}|\\(?=[ \t]*\r?\n)", _blank, text)
+    for flow in re.finditer(r"\[[^\[\]]*\]", plain):
         inside = re.finditer(rf"{_STRING}|[^\s,\[\]\"']+", flow[0])
         yield "list", [_token(text, one.start() + flow.start(), one.end() + flow.start()) for one in inside]
     yield from (("items", items) for items in _items(text))
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
 
 
 def _token(text: str, start: int, end: int) -> Token:

@@ -150,6 +150,23 @@ spec:
     - --tp
     - "4"
 """
+LISTED = """FROM x
+ENV OLD_X=1
+CMD ["python3", "-m", "sglang.launch_server", \\
+     # the model
+     "--model-path", "m", \\
+     "--trust-remote-code", \\
+     "--tp", "7"]
+"""
+LISTED_AFTER = """FROM x
+ENV NEW_X=2
+ENV MORE='a b'
+CMD ["python3", "-m", "sglang.launch_server", \\
+     # the model
+     "--model-path", "m", \\
+     "--attention-backend", "triton", \\
+     "--tp", "4"]
+"""
 UNIT = """[Service]
 Environment="OLD_X=1"
 ExecStart=/usr/bin/python3 -m sglang.launch_server --model-path m --trust-remote-code \\
@@ -169,12 +186,13 @@ ExecStart=/usr/bin/python3 -m sglang.launch_server --model-path m --attention-ba
         ("launch.sh", SHELL, SHELL_AFTER),
         ("Dockerfile", DOCKERFILE, DOCKERFILE_AFTER),
         ("Dockerfile", CONTINUED, CONTINUED_AFTER),
+        ("Dockerfile", LISTED, LISTED_AFTER),
         ("compose.yaml", COMPOSE, COMPOSE_AFTER),
         ("compose.yaml", MAPPED, MAPPED_AFTER),
         ("k8s.yaml", KUBERNETES, KUBERNETES_AFTER),
         ("sglang.service", UNIT, UNIT_AFTER),
     ],
-    ids=["shell", "dockerfile", "continued", "compose-list", "compose-mapping", "kubernetes", "systemd"],
+    ids=["shell", "dockerfile", "continued", "listed", "compose-list", "compose-mapping", "kubernetes", "systemd"],
 )
 def test_every_kind_of_file_keeps_its_comments_and_layout(name: str, before: str, after: str) -> None:
     assert changed(name, before, *FLAGS, *RENAME, *MORE) == after
@@ -192,6 +210,8 @@ def test_every_kind_of_file_keeps_its_comments_and_layout(name: str, before: str
          "docker run -e NEW_X=2 -v /x:/y img python3 -m sglang.launch_server --attention-backend triton --tp 4\n"),
         ('bash -c "OLD_X=1 python3 -m sglang.launch_server --model-path m --trust-remote-code --tp 7"\n',
          'bash -c "NEW_X=2 python3 -m sglang.launch_server --model-path m --attention-backend triton --tp 4"\n'),
+        ("sglang serve m --tp 7 `# two nodes` \\\n  --trust-remote-code\n",
+         "sglang serve m --tp 4 `# two nodes` \\\n  --attention-backend triton\n"),
         ("sglang serve m --tp $TP --trust-remote-code", "sglang serve m --tp 4 --attention-backend triton"),
     ],
 )  # fmt: skip
