@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from sgldoctor.derive.wish import Step, Wish, major_of
 from sgldoctor.knowledge import releases
-from sgldoctor.knowledge.releases import Release, compare, load
+from sgldoctor.knowledge.releases import Release, load
+from sgldoctor.versions import compare
 
 COMPANIONS = ("deepep", "nixl", "mooncake", "vllm")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sgldoctor.derive import variant
 from sgldoctor.derive.needs import EXTRA, KERNELS, Table, installed, look_up
 from sgldoctor.facts import Facts, Row
-from sgldoctor.knowledge import releases
+from sgldoctor.knowledge.releases import normalise
 from sgldoctor.lazy import lazy
+from sgldoctor.versions import valid
 
 REQUIRED = lazy(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -36,7 +37,7 @@ def cure(name: str, version: str, known: Table, facts: Facts) -> str:
     stem = name.rpartition("-cu")[0]
     if stem and name.startswith("nvidia-") and look_up(stem, known, facts):
         return ""
-    return f"{name}=={version}" if releases.parse(version) is not None else ""
+    return f"{name}=={version}" if valid(version) else ""
 
 
 def closure(facts: Facts) -> set[str]:
@@ -52,7 +53,7 @@ def closure(facts: Facts) -> set[str]:
         for line in (have.get(name) or {}).get("requires") or ():
             match = REQUIRED.match(line)
             if match and not EXTRA.search(line):
-                todo.append(releases.normalise(match[0]))
+                todo.append(normalise(match[0]))
     return found
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from sgldoctor.derive.needs import Table
 from sgldoctor.facts import Row
+from sgldoctor.lazy import lazy
 
-LINKED = re.compile(r"nvidia-(?:cudnn|nccl|cusparselt|nvshmem|cublas|cuda-runtime)-cu(\d\d)")
+LINKED = lazy(r"nvidia-(?:cudnn|nccl|cusparselt|nvshmem|cublas|cuda-runtime)-cu(\d\d)")
 """The wheels that torch links to and that say their CUDA major in their name."""
-LABEL = re.compile(r"\+(?:[\w.]*\.)?cu(\d\d)\d")
-LABELLED = re.compile(
+SUFFIXED = lazy(r"nvidia-(.+)-cu\d+")
+LABEL = lazy(r"\+(?:[\w.]*\.)?cu(\d\d)\d")
+LABELLED = lazy(
     r"torch|torchvision|torchaudio|flashinfer-jit-cache|sgl(?:ang)?-kernel|vllm|flash-attn|(?:sgl-)?deep-ep"
 )
 
@@ -19,7 +19,7 @@ def mixed(known: Table, have: dict[str, Row]) -> list[Row]:
     """Wheels of one NVIDIA library for two CUDA majors: they write the same files, and the last one installed wins."""
     families: dict[str, list[str]] = {}
     for name in have:
-        match = re.fullmatch(r"nvidia-(.+)-cu\d+", name)
+        match = SUFFIXED.fullmatch(name)
         if match:
             families.setdefault(match[1], []).append(name)
     rows = []

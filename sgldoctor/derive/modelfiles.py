@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sgldoctor.derive.needs import satisfies
 from sgldoctor.facts import Facts, Row
+from sgldoctor.versions import satisfies
 
 SPARE_MIB = 1024
 """Room that a download needs besides the model itself: temporary files, other caches on the same disk."""

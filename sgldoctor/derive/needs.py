@@ -6,15 +6,13 @@ A pin is looked up here and nowhere else, so that a finding and the repair that 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
+from sgldoctor.derive.requirement import read as read_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
 from sgldoctor.lazy import lazy
-from sgldoctor.typed import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
+from sgldoctor.typed import NamedTuple
+from sgldoctor.versions import satisfies, valid
 
 ASSUMED_PYTHON = "3.12"
 """Markers are judged for this Python where the target's is not known (a pasted log)."""
@@ -89,17 +87,6 @@ def torch_version(facts: Facts) -> str:
     return str(told).partition("+")[0]
 
 
-@lru_cache(maxsize=4096)
-def parse(line: str) -> Requirement | None:
-    """A requirement line of METADATA; None where it is none."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(line)
-    except InvalidRequirement:
-        return None
-
-
 def _markers(facts: Facts) -> dict[str, str]:
     version = str(facts.value("python", "version") or ASSUMED_PYTHON)
     machine = str(facts.value("python", "machine") or facts.value("host", "machine") or "x86_64")
@@ -128,14 +115,12 @@ def _read(lines: list[str] | tuple[str, ...], extras: set[str], by: str, version
         named = EXTRA.search(line)
         if named and releases.normalise(named[1]) not in asked:
             continue
-        requirement = parse(line)
-        if requirement is None:
-            continue
-        if not _applies(requirement, environment, extras):
+        requirement = read_line(line)
+        if requirement is None or not requirement.applies(environment, extras):
             continue
         name = releases.normalise(requirement.name)
         wanted = tuple(sorted(releases.normalise(extra) for extra in requirement.extras))
-        needs.append(Need(name, str(requirement.specifier), wanted, by, version))
+        needs.append(Need(name, requirement.specifier, wanted, by, version))
     return needs
 
 
@@ -144,22 +129,10 @@ def read(lines: list[str], extras: set[str], facts: Facts) -> list[Need]:
     return _read(lines, extras, "", "", facts)
 
 
-def _applies(requirement: Requirement, environment: dict[str, str], extras: set[str]) -> bool:
-    """Whether the marker holds with one of the extras; one that compares what cannot be compared does not."""
-    from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
-    from packaging.version import InvalidVersion
-
-    marker = requirement.marker
-    try:
-        return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in extras or {""})
-    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
-        return False
-
-
 def applies(line: str, facts: Facts) -> bool:
     """Whether the marker of a requirement line holds on the target, no extra asked for."""
-    requirement = parse(line)
-    return requirement is not None and _applies(requirement, _markers(facts), set())
+    requirement = read_line(line)
+    return requirement is not None and requirement.applies(_markers(facts), set())
 
 
 def of(name: str, facts: Facts, extras: tuple[str, ...] = ()) -> list[Need]:
@@ -228,21 +201,6 @@ def _server(plain: list[Need], lines: object, version: str, facts: Facts) -> lis
     extras = {"srt", "runtime-common", "runtime_common"}
     more = _read([line for line in lines() if "sglang[" not in line], extras, "sglang", version, facts)
     return [*plain, *(need for need in more if need not in plain)]
-
-
-def satisfies(version: str, specifier: str) -> bool:
-    """Whether an installed version satisfies a specifier; an unreadable version or specifier satisfies nothing false.
-
-    Pre-releases count as what they are: they are already installed.
-    """
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    if releases.parse(version) is None:
-        return True
-    try:
-        return SpecifierSet(specifier).contains(version, prereleases=True)
-    except InvalidSpecifier:
-        return True
 
 
 class Table(NamedTuple):
@@ -342,4 +300,4 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
 def _exactly(name: str, version: str) -> str | None:
     """A pin on the version that is there, local label apart; a log's "version" that is none pins nothing."""
     public = version.partition("+")[0]
-    return f"{name}=={public}" if public and releases.parse(public) is not None else None
+    return f"{name}=={public}" if public and valid(public) else None

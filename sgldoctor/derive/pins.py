@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 
 from sgldoctor.derive import damage, lanes, needs, variant
-from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin, satisfies
+from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin
+from sgldoctor.derive.requirement import read as read_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
 from sgldoctor.knowledge import releases
+from sgldoctor.lazy import lazy
+from sgldoctor.versions import compare, satisfies, valid
 
 __all__ = ["derive", "pin"]
 
@@ -16,7 +19,7 @@ COMPLETE = 0.8
 """A pasted list that holds this share of what SGLang needs is a whole ``pip list``: what it lacks is missing."""
 
 
-NO_LIBRARY = re.compile(r"nvidia-(?:ml-py|cutlass-dsl|cudnn-frontend|mathdx)")
+NO_LIBRARY = lazy(r"nvidia-(?:ml-py|cutlass-dsl|cudnn-frontend|mathdx)")
 """What NVIDIA publishes for Python or for compilers, and torch does not link to."""
 REFUSES = {"transformers": "", "pydantic": "pydantic-core"}
 """Who compares versions when it is imported and raises, and of what (``""``: of all that it requires)."""
@@ -80,7 +83,7 @@ def _source(row: Row) -> Row:
 
 def _say_if_newer(version: str, result: Facts) -> None:
     """Say what a release is judged by that came out after all that are known."""
-    if releases.parse(version) and not releases.known(version) and releases.compare(version, releases.newest()) > 0:
+    if valid(version) and not releases.known(version) and compare(version, releases.newest()) > 0:
         result.put_unknown(
             "knowledge",
             f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): packages are judged "
@@ -167,7 +170,7 @@ def _direction(version: str, specifier: str) -> str:
     bounds = re.findall(r"(==|~=|>=|<=|<|>)\s*([\w.!+]+)", specifier)
     try:
         for operator, bound in bounds:
-            order = releases.compare(version, bound.removesuffix(".*"))
+            order = compare(version, bound.removesuffix(".*"))
             if order < 0 and operator in {"==", "~=", ">=", ">"}:
                 return "older"
             if order > 0 and operator in {"==", "~=", "<=", "<"}:
@@ -372,10 +375,10 @@ def _mover(need: Need, version: str, have: dict[str, Row]) -> str:
     named = re.compile("[-_.]+".join(map(re.escape, need.name.split("-"))) + r"\s*(?:\[|\(|[=<>!~])", re.IGNORECASE)
     for other, row in have.items():
         for line in row.get("requires") or ():
-            requirement = needs.parse(line) if named.match(line) and other != need.by else None
-            if requirement is None or (requirement.marker is not None and "extra" in str(requirement.marker)):
+            requirement = read_line(line) if named.match(line) and other != need.by else None
+            if requirement is None or "extra" in requirement.marker:
                 continue
-            specifier = str(requirement.specifier)
+            specifier = requirement.specifier
             if satisfies(version, specifier) and wanted and not any(satisfies(one, specifier) for one in wanted):
                 return other
     return ""

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from sgldoctor.derive.companions import COMPANIONS, companion
 from sgldoctor.derive.wish import Step, Wish, major_of
 from sgldoctor.knowledge import drivers, releases
-from sgldoctor.knowledge.releases import Release, compare, load
+from sgldoctor.knowledge.releases import Release, load
 from sgldoctor.typed import NamedTuple
+from sgldoctor.versions import compare
 
 
 class Plan(NamedTuple):

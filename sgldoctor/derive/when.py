@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sgldoctor.facts import Facts
+from sgldoctor.versions import satisfies, valid
 
 
 def holds(when: dict[str, str], facts: Facts) -> bool | None:
@@ -39,10 +40,4 @@ def _holds(test: Callable[[str], bool | None], facts: Facts) -> bool | None:
 
 
 def _within(version: str, wanted: str) -> bool | None:
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import InvalidVersion
-
-    try:
-        return SpecifierSet(wanted).contains(version, prereleases=True)
-    except InvalidVersion:
-        return None
+    return satisfies(version, wanted) if valid(version) else None

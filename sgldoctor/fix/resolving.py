@@ -25,7 +25,7 @@ class Resolved(NamedTuple):
 
 
 def _same(found: str, version: str) -> bool:
-    from sgldoctor.derive.needs import satisfies
+    from sgldoctor.versions import satisfies
 
     return satisfies(found, f"=={version}")
 

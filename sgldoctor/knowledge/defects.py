@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from sgldoctor.knowledge.releases import load, parse
+from sgldoctor.knowledge.releases import load
 from sgldoctor.typed import NamedTuple
+from sgldoctor.versions import compare, valid
 
 
 class Defect(NamedTuple):
@@ -52,12 +53,11 @@ def stands(name: str, version: str) -> bool | None:
     A build between two known releases (a nightly, a checkout) has it where both have it, and lacks it where both do.
     One that is newer than all that are known lacks what was cured before.
     """
-    asked = parse(version.partition("+")[0])
-    if asked is None:
+    if not valid(version):
         return None
-    known = [(parse(release), _stands(name, index)) for index, release in enumerate(_releases())]
-    before = [there for release, there in known if release is not None and release <= asked]
-    after = [there for release, there in known if release is not None and release >= asked]
+    known = [(compare(release, version), _stands(name, index)) for index, release in enumerate(_releases())]
+    before = [there for order, there in known if order <= 0]
+    after = [there for order, there in known if order >= 0]
     if not after:
         return None if before[-1] else False
     if not before:

@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from sgldoctor.typed import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from packaging.version import Version
+from sgldoctor.typed import Any, NamedTuple
+from sgldoctor.versions import compare
 
 
 class Check(NamedTuple):
@@ -50,29 +48,6 @@ def load(name: str) -> dict[str, Any]:
 def normalise(name: str) -> str:
     """The name as PEP 503 compares it."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-@lru_cache(maxsize=512)
-def parse(version: str) -> Version | None:
-    """The version as PEP 440 orders it; None where the text is no version."""
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version)
-    except (InvalidVersion, TypeError):
-        return None
-
-
-def compare(first: str, second: str) -> int:
-    """-1, 0 or 1 as ``first`` is older than, equal to or newer than ``second``, local labels apart.
-
-    Raises:
-        ValueError: one of them is no version.
-    """
-    left, right = parse(first.partition("+")[0]), parse(second.partition("+")[0])
-    if left is None or right is None:
-        raise ValueError(f"not a version: {first if left is None else second}")
-    return (left > right) - (left < right)
 
 
 def within(version: str, since: str = "", until: str = "") -> bool:
