@@ -123,11 +123,11 @@ def test_lines_are_read_as_the_grammar_reads_them(extras: set[str]) -> None:
         assert ours.applies(ENVIRONMENT, extras) == holds, line
 
 
-VERSIONS = """1 1.0 1.2dev3 1.2post1 1.0.0 1.2 1.2.0 1.2.3 1.10 1.2.3.post1 1.2.post2 2 2.0.1 10.0 1.2.3+cu128 1.2.3.post1+cu128
-1.2.3+CU128 1.2.3rc1 1.3.dev5 1.2.3a1.dev2 1.2.3b2 1.2.3.post1.dev3 1.2rc1.post2 1.10rc2+cu128 0 0.0 2!1.0 01.2 v1.2
-1.2-1 1.2.3.4.5.6.7.8 nonsense 1.2.x""".split()
-BOUNDS = """1 1.0 1.2.0dev0 1.2post1 1.2 1.2.0 1.2.3 1.2.3.post1 1.2.post2 1.10 2 1.* 1.2.* 1.2.3.* 1.2.0.* 1.2.3+cu128 1.2.3rc1 1.3.dev5
-1.2.3b2 1.2.3.post1.dev3 1.2rc1 1.2rc1.post2 1.2.3rc1.* 0""".split()
+VERSIONS = """1 1.0 1.2dev3 1.2post1 1.0.0 1.2 1.2.0 1.2.3 1.10 1.2.3.post1 1.2.post2 2 2.0.1 10.0 1.2.3+cu128
+1.2.3.post1+cu128 1.2.3+CU128 1.2.3rc1 1.3.dev5 1.2.3a1.dev2 1.2.3b2 1.2.3.post1.dev3 1.2rc1.post2 1.10rc2+cu128 0 0.0
+2!1.0 01.2 v1.2 1.2-1 1.2.3.4.5.6.7.8 nonsense 1.2.x""".split()
+BOUNDS = """1 1.0 1.2.0dev0 1.2post1 1.2 1.2.0 1.2.3 1.2.3.post1 1.2.post2 1.10 2 1.* 1.2.* 1.2.3.* 1.2.0.* 1.2.3+cu128
+1.2.3rc1 1.3.dev5 1.2.3b2 1.2.3.post1.dev3 1.2rc1 1.2rc1.post2 1.2.3rc1.* 0""".split()
 
 
 def test_versions_satisfy_what_they_satisfy_for_packaging() -> None:
