@@ -78,7 +78,15 @@ def target(args: Namespace) -> Target:
         from sgldoctor.probe.process import of_pid
 
         return of_pid(args.pid, os.environ)
-    return find(args.python, args.venv, args.root, os.environ)
+    found = find(args.python, args.venv, args.root, os.environ)
+    return found._replace(cwd=_here()) if found.live else found
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return ""
 
 
 def options(args: Namespace) -> Options:

@@ -42,6 +42,10 @@ class BadElf(Exception):  # noqa: N818 - the word the whole package uses
     """The file is no ELF shared object that this machine's loader would take; the message says why."""
 
 
+class OtherKind(BadElf):
+    """A sound ELF file for another kind of machine: the loader looks on for one of its own."""
+
+
 class Undefined(NamedTuple):
     """A symbol that a library needs: ``version`` is its index into the version table, 0 and 1 mean none."""
 
@@ -97,12 +101,14 @@ class Elf:
         if data[:4] != b"\x7fELF":
             raise BadElf("invalid ELF header")
         if data[4] != 2 or data[5] != 1:
-            raise BadElf("wrong ELF class")
+            raise OtherKind("wrong ELF class")
         self.type, self.machine = struct.unpack_from("<HH", data, 16)
         (start,) = struct.unpack_from("<Q", data, 32)
         entry_size, count = struct.unpack_from("<HH", data, 54)
         if machine and self.machine != MACHINES.get(machine, self.machine):
-            raise BadElf(f"wrong machine {next((n for n, m in MACHINES.items() if m == self.machine), self.machine)}")
+            raise OtherKind(
+                f"wrong machine {next((n for n, m in MACHINES.items() if m == self.machine), self.machine)}"
+            )
         if entry_size < 56 or start + entry_size * count > self.size:
             raise BadElf("file too short: program headers")
         self._loads: list[tuple[int, int, int]] = []

@@ -7,6 +7,7 @@ machine, is the interpreter started, isolated, without its site-packages, and wi
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 
@@ -338,12 +339,27 @@ def _with_path_files(root: str, sites: tuple[str, ...]) -> tuple[str, ...]:
                 continue
             for line in (rooted.text(root, f"{site}/{name}", 65536) or "").splitlines()[:200]:
                 line = line.strip()
-                if not line or line.startswith(("#", "import ", "import\t")):
+                if line.startswith(("import ", "import\t")):
+                    result += [folder for folder in _mapped(root, site, line) if folder not in result]
+                    continue
+                if not line or line.startswith("#"):
                     continue
                 folder = os.path.normpath(os.path.join(site, line))
                 if folder not in result and rooted.is_folder(root, folder):
                     result.append(folder)
     return tuple(result)
+
+
+def _mapped(root: str, site: str, line: str) -> list[str]:
+    """The folders to which the finder of an editable install leads (setuptools), from the map in its source."""
+    match = re.match(r"import (__editable___\w{1,200}_finder)\b", line)
+    text = rooted.text(root, f"{site}/{match[1]}.py", 65536) if match else None
+    folders = []
+    for name, path in re.findall(r"'(\w{1,100})': '(/[^'\n]{1,500})'", (text or "").partition("NAMESPACES")[0]):
+        folder, _, last = os.path.normpath(path).rpartition("/")
+        if last == name and rooted.is_folder(root, folder):
+            folders.append(folder)
+    return folders
 
 
 def _python_path(root: str, variables: Mapping[str, str], sites: tuple[str, ...]) -> list[str]:

@@ -12,7 +12,7 @@ import time
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.libraries import family, of_driver
-from sgldoctor.probe import rooted, symbols
+from sgldoctor.probe import record, rooted, symbols
 from sgldoctor.probe.demangle import demangle
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
@@ -54,6 +54,11 @@ def libraries(target: Target, facts: Facts) -> Facts:
         result.put_unknown(
             "libraries", "no torch with its libraries is in site-packages, so nothing can be loaded on it"
         )
+        return result
+    if record.libc_of(target) == "musllinux":
+        text = f"the loader of this system is {record.musl(target)}"
+        result.put("libraries.musl", {"loader": record.musl(target), "text": text}, "probe")
+        result.put_unknown("libraries", "this system has musl and no glibc, which all of these libraries are built on")
         return result
     process = Process(target.root, machine, target.environ.get("LD_LIBRARY_PATH", ""))
     owners = Owners(target)

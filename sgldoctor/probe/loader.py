@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
 
 from sgldoctor.probe import rooted
-from sgldoctor.probe.elf import BadElf, Elf
+from sgldoctor.probe.elf import BadElf, Elf, OtherKind
 
 TRIPLETS = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu"}
 CACHE_FLAGS = {"x86_64": 0x0303, "aarch64": 0x0A03}
@@ -108,9 +109,24 @@ class Process:
         return folders
 
     def search(self, name: str, node: Node) -> tuple[str, str] | None:
-        """``(path, way)`` of the file that the loader would open for ``name`` wanted by ``node``, if it finds one."""
+        """``(path, way)`` of the file that the loader would open for ``name`` wanted by ``node``, if it finds one.
+
+        A file for another kind of machine is passed over (glibc, elf/dl-load.c: open_verify); where nothing else is
+        found, it is what the message will be about.
+        """
+        passed: tuple[str, str] | None = None
+        for found in self._places(name, node):
+            if not isinstance(self.elf(found[0]), OtherKind):
+                return found
+            passed = passed or found
+        return passed
+
+    def _places(self, name: str, node: Node) -> Iterator[tuple[str, str]]:
+        """Where ``name`` is found, in the order of the search."""
         if "/" in name:
-            return (name, "path") if rooted.is_file(self.root, name) else None
+            if rooted.is_file(self.root, name):
+                yield name, "path"
+            return
         ways: list[tuple[str, list[str]]] = []
         if node.elf.runpath is None:
             chain: list[str] = []
@@ -127,14 +143,13 @@ class Process:
         for way, folders in ways:
             for folder in folders:
                 if self.has(folder, name):
-                    return f"{folder}/{name}", way
+                    yield f"{folder}/{name}", way
         for path in self.cache.get(name, ()):
             if rooted.is_file(self.root, path):
-                return path, "ld.so.cache"
+                yield path, "ld.so.cache"
         for folder in self.defaults:
             if self.has(folder, name):
-                return f"{folder}/{name}", "default"
-        return None
+                yield f"{folder}/{name}", "default"
 
     def start(self, program: str) -> None:
         """Begin with the interpreter: its own libraries, and its DT_RPATH, which counts for everything (conda)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
@@ -14,10 +15,22 @@ VERSION = lazy(r"^__version__\b[^\n=]*=[^\n]*?['\"](\d[\w.!+-]{0,60})['\"]", re.
 FIRST = ("torch", "sgl_kernel", "flashinfer", "transformers", "numpy", "triton", "tokenizers", "zmq", "fastapi",
          "uvicorn", "pydantic", "huggingface_hub", "safetensors", "xgrammar", "outlines", "deep_ep", "deep_gemm",
          "torchvision", "torchaudio", "nvidia", "vllm", "mooncake", "nixl", "PIL", "requests", "aiohttp")  # fmt: skip
-"""Modules that SGLang imports; a folder of one of these names that comes first breaks it. Names of the standard library
-that people like for their own files come with these."""
-STANDARD = ("types", "typing", "logging", "queue", "select", "signal", "socket", "token", "tokenize", "random", "email",
-            "http", "json", "io", "platform", "enum", "inspect", "copy", "profile", "test_support")  # fmt: skip
+"""Modules that SGLang imports; a folder of one of these names that comes first breaks it."""
+STANDARD = tuple(
+    """
+    argparse array ast asyncio base64 bdb binascii bisect bz2 cProfile calendar cmath cmd code codeop collections
+    colorsys concurrent configparser contextlib contextvars copy copyreg csv ctypes dataclasses datetime decimal
+    difflib dis email enum fcntl filecmp fileinput fnmatch fractions functools getopt getpass gettext glob grp gzip
+    hashlib heapq hmac html http inspect ipaddress json keyword linecache locale logging lzma math mimetypes mmap
+    modulefinder multiprocessing netrc numbers opcode operator pathlib pdb pickle pickletools pkgutil platform
+    pprint profile pstats pydoc pyexpat queue quopri random re reprlib resource secrets select selectors shlex
+    shutil signal socket socketserver ssl statistics string stringprep struct subprocess sysconfig tarfile tempfile
+    termios textwrap threading timeit token tokenize traceback types typing unicodedata unittest urllib uuid
+    warnings weakref xml zipfile zlib zoneinfo
+    """.split()
+)
+"""What of the standard library is imported on the way to a running server (SGLang 0.5.8, Python 3.11), without what
+Python has inside or has imported before it looks at any folder."""
 
 
 def modules(target: Target, found: list[Row]) -> Facts:
@@ -39,7 +52,7 @@ def modules(target: Target, found: list[Row]) -> Facts:
             for module in FIRST
             if f"{module}.py" in entries or (module in entries and _is_package(target, f"{folder}/{module}"))
         ]
-        rows += [_row(module, folder, True) for module in STANDARD if f"{module}.py" in entries]
+        rows += [_row(*one) for one in _standard(target, folder, entries)]
     for site in dict.fromkeys((*search_path(target), *target.sites)):
         if rooted.is_file(target.root, f"{site}/sglang/__init__.py"):
             texts = (
@@ -52,7 +65,38 @@ def modules(target: Target, found: list[Row]) -> Facts:
                 rows.append(_row("sglang", site, False))
             break
     facts.put("modules.shadowed", rows, "probe")
+    facts.put("modules.shadowed_here", _here(target, homes, facts), "probe")
     return facts
+
+
+def _standard(target: Target, folder: str, entries: set[str]) -> Iterator[tuple[str, str, bool]]:
+    """Modules of the standard library for which Python would take something in this folder instead."""
+    if {"os.py", "site.py", "codecs.py"} <= entries:
+        return  # a standard library itself
+    for module in STANDARD:
+        if f"{module}.py" in entries:
+            yield module, folder, True
+        elif module in entries and _is_package(target, f"{folder}/{module}"):
+            yield module, folder, False
+
+
+def _here(target: Target, homes: set[str], facts: Facts) -> list[Row]:
+    """What ``python -m sglang.launch_server`` would take from the folder it is started in, which then comes first."""
+    folder = target.cwd
+    known = {*homes, *target.sites, *search_path(target)}
+    if not folder or folder in known or target.environ.get("PYTHONSAFEPATH"):
+        return []
+    entries = set(rooted.names(target.root, folder))
+    found = [*_standard(target, folder, entries)]
+    for module in (*FIRST, "sglang"):
+        if f"{module}.py" in entries:
+            found.append((module, folder, True))
+        elif module in entries and _is_package(target, f"{folder}/{module}"):
+            found.append((module, folder, False))
+    source = str(facts.value("sglang.source", "path") or "")
+    if source and rooted.resolve(target.root, source) == rooted.resolve(target.root, f"{folder}/sglang"):
+        found = [one for one in found if one[0] != "sglang"]
+    return [{**_row(*one), "text": f"'import {one[0]}' takes what lies in {folder}, where this runs"} for one in found]
 
 
 def search_path(target: Target) -> list[str]:

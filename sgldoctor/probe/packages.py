@@ -12,7 +12,7 @@ from sgldoctor.knowledge.releases import normalise
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import record, rooted
 from sgldoctor.probe.components import components
-from sgldoctor.probe.modules import modules
+from sgldoctor.probe.modules import modules, search_path
 from sgldoctor.probe.target import Target
 
 HEADER = 1 << 18
@@ -66,8 +66,9 @@ def packages(target: Target) -> Facts:
     facts.put("packages.leftovers", leftovers, "probe")
     _torch(target, facts, effective)
     facts.put("components", components(target, effective), "probe")
+    facts.put("packages.moved", _moved(target, effective), "probe")
     middle = time.perf_counter()
-    facts.merge(record.records(target, found))
+    facts.merge(record.records(target, found, str(facts.value("python", "machine") or "")))
     facts.merge(modules(target, found))
     facts.seconds["packages"] = round(middle - start, 4)
     facts.seconds["records"] = round(time.perf_counter() - middle, 4)
@@ -91,7 +92,28 @@ def _python(target: Target) -> Row:
         "chosen": target.chosen,
         "machine": machine_of(target),
         "gone": "" if target.python else _gone(target),
+        "runs": _runs(base, minor),
+        "lost": _lost(target, base, minor),
     }
+
+
+def _runs(base: str, minor: str) -> str:
+    """The minor release of the interpreter that is really started, where it is not that of the packages' folder."""
+    match = re.fullmatch(r"python(3\.\d{1,3})t?", os.path.basename(base))
+    return match[1] if match and minor and match[1] != minor else ""
+
+
+def _lost(target: Target, base: str, minor: str) -> str:
+    """The folder of a virtual environment whose pyvenv.cfg is gone.
+
+    Its ``bin/python`` is a link out of it, and without that file Python takes the packages of where it leads.
+    """
+    folder = os.path.dirname(os.path.dirname(target.python))
+    if target.kind != "system" or not base or not folder.strip("/") or base.startswith(folder + "/"):
+        return ""
+    site = f"{folder}/lib/python{minor}/site-packages"
+    installed = any(name.endswith(".dist-info") for name in rooted.names(target.root, site))
+    return folder if installed and not rooted.is_file(target.root, f"{folder}/pyvenv.cfg") else ""
 
 
 def _gone(target: Target) -> str:
@@ -146,6 +168,20 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
             elif entry.endswith(".egg-link"):
                 found.extend(_egg_link(target, site, path))
     return found, leftovers
+
+
+def _moved(target: Target, installed: list[Row]) -> list[Row]:
+    """Editable installs whose sources are no longer where they were."""
+    rows: list[Row] = []
+    for row in installed:
+        path = row["direct_url"].removeprefix("file://")
+        if not row["editable"] or not path.startswith("/") or rooted.is_folder(target.root, path):
+            continue
+        module = row["name"].replace("-", "_")
+        if not any(rooted.is_folder(target.root, f"{site}/{module}") for site in (*search_path(target), *target.sites)):
+            text = f"{row['name']} is installed from {path}, which is not there"
+            rows.append({"name": row["name"], "version": row["version"], "path": path, "text": text})
+    return rows
 
 
 def _leftover(name: str, path: str, problem: str) -> Row:

@@ -46,7 +46,17 @@ def of_pid(pid: int, environ: Mapping[str, str]) -> Target:
     other = _other_root(folder)
     # The search for an environment takes variables from /proc/PID/environ where the root is that of a process.
     found = find(python, None, f"{folder}/root" if other else None, environ if other else variables)
-    return found._replace(environ=variables, chosen=f"--pid {pid}: {python}", pid=pid)
+    return found._replace(environ=variables, chosen=f"--pid {pid}: {python}", pid=pid, cwd=_started_in(pid, words))
+
+
+def _started_in(pid: int, words: list[str]) -> str:
+    """The folder that ``python -m`` put first on the path of a process, ``""`` where it was started otherwise."""
+    if "-m" not in words[1:]:
+        return ""
+    try:
+        return rooted.inner(f"/proc/{pid}/root", os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:
+        return ""
 
 
 def command(pid: int) -> list[str]:

@@ -7,12 +7,12 @@ short, a file deleted. Sizes are compared, not hashes: a ``stat`` of a hundred f
 from __future__ import annotations
 
 import os
-import re
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
 from sgldoctor.probe.elf import BadElf, Elf
+from sgldoctor.probe.sources import lost
 from sgldoctor.probe.target import Target
 from sgldoctor.typed import NamedTuple
 
@@ -21,15 +21,14 @@ CHECKED = lazy(
 )
 """Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
-SOURCES = lazy(r"sglang|sgl(?:ang)?-kernel")
-"""Distributions of which every Python file is asked for; for more of them there is no time."""
-
 LIMIT = 64 << 20
+PLATFORM = lazy(r"(linux|manylinux|musllinux)(?:\d+|_\d+_\d+)?_(\w+)")
+"""Of a wheel's tag: the system, and the machine."""
 TAG = lazy(r"\.cpython-(\d)(\d{1,2})-")
 """A compiled module for one minor release of Python alone; ``abi3`` ones carry no such tag."""
 LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
-SOURCE = lazy(r"^([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,[1-9]\d*\r?$", re.MULTILINE)
-"""A Python file inside a package, that is not empty."""
+PROGRAM = b"/bin/"
+"""Programs inside a package: the assembler that Triton starts, NVIDIA's compiler."""
 SHARED_OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?$")
 
 
@@ -62,24 +61,27 @@ def entries(data: bytes, *, everything: bool = False) -> list[Entry]:
     return found
 
 
-def records(target: Target, installed: list[Row]) -> Facts:
+def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
     """Raw facts ``record.damaged``, ``record.shared``, ``packages.foreign``; without RECORD: ``packages.leftovers``.
 
     Of what SGLang stands on every shared object is compared with its size in RECORD. Of all other distributions a size
     tells little (images strip their libraries), so there only a file that is gone or that no loader would take counts.
     Of Python's own files the ``__init__.py`` of each top-level module is asked for, without which an import finds an
-    empty namespace or nothing, and every file of SGLang and its nearest. Sizes are not compared: people mend sources in
-    place.
+    empty namespace or nothing, and what :mod:`sgldoctor.probe.sources` asks of SGLang and its nearest.
 
     Args:
         target: the environment.
         installed: rows of all distributions, duplicates included, with ``_path`` of their dist-info.
+        machine: ``x86_64`` or ``aarch64``, which compiled wheels have to be for.
     """
     facts = Facts()
     written: dict[str, list[tuple[Row, int]]] = {}
     damaged: dict[str, list[Row]] = {}
     unlisted: list[Row] = []
     foreign: list[Row] = []
+    elsewhere: list[Row] = []
+    stopped: list[Row] = []
+    libc = libc_of(target)
     minor = ".".join(target.version.split(".")[:2])
     for row in installed:
         core = CHECKED.fullmatch(row["name"]) is not None
@@ -93,6 +95,8 @@ def records(target: Target, installed: list[Row]) -> Facts:
         tags = {f"{match[1]}.{match[2]}" for entry in listed if (match := TAG.search(entry.path))}
         if minor and tags and minor not in tags and not _for_any(target, row):
             foreign.append(_foreign(row, min(tags), minor))
+        if listed and (other := _other_platform(target, row, machine, libc)):
+            elsewhere.append(_of_platform(row, other))
         for entry in listed:
             path = os.path.normpath(os.path.join(row["location"], entry.path))
             if "/tests/" in entry.path or "/test/" in entry.path:
@@ -106,9 +110,10 @@ def records(target: Target, installed: list[Row]) -> Facts:
             size = rooted.size(target.root, path)
             if not size:
                 _gone(row, path, size, damaged)
-        if SOURCES.fullmatch(row["name"]):
-            for path, size in _sources(target, row["location"], data):
-                _gone(row, path, size, damaged)
+        for one in lost(target, row["name"], row["location"], data):
+            damaged.setdefault(row["_path"], []).append(_damage(row, one.path, one.problem, library=False))
+        if core and PROGRAM in data:
+            _programs(target, row, data, damaged, stopped)
     shared: dict[tuple[str, str], list[str]] = {}
     for path, owners in written.items():
         real = rooted.size(target.root, path)
@@ -124,6 +129,8 @@ def records(target: Target, installed: list[Row]) -> Facts:
     facts.put("record.damaged", [_one(rows) for rows in damaged.values()], "probe")
     facts.put("record.shared", [_pair(target, installed, *pair, paths) for pair, paths in shared.items()], "probe")
     facts.put("packages.foreign", foreign, "probe")
+    facts.put("packages.platform", elsewhere, "probe")
+    facts.put("packages.stopped", stopped, "probe")
     if unlisted:
         facts.put("packages.leftovers", unlisted, "probe")
     return facts
@@ -133,6 +140,56 @@ def _for_any(target: Target, row: Row) -> bool:
     """Whether a wheel claims to fit any Python: then what it holds for a single one is an extra that nobody misses."""
     wheel = rooted.text(target.root, row["_path"] + "/WHEEL", 4096) or ""
     return not any(line.startswith("Tag: cp3") and "-cp3" in line for line in wheel.splitlines())
+
+
+def _other_platform(target: Target, row: Row, machine: str, libc: str) -> str:
+    """The platform that all tags of a wheel name, where it is none that this machine could load."""
+    wheel = rooted.text(target.root, row["_path"] + "/WHEEL", 4096) or ""
+    platforms = {line.strip().rpartition("-")[2] for line in wheel.splitlines() if line.startswith("Tag: ")}
+    platforms = {part for platform in platforms for part in platform.split(".")}
+    if not platforms or "any" in platforms:
+        return ""
+    ours = [one for one in platforms if (match := PLATFORM.fullmatch(one))
+            and (not machine or match[2] == machine) and (not libc or match[1] in ("linux", libc))]  # fmt: skip
+    return "" if ours else min(platforms)
+
+
+def libc_of(target: Target) -> str:
+    """``manylinux`` where glibc is there, ``musllinux`` where only musl is, ``""`` where neither is."""
+    for folder in ("/lib64", "/lib", "/usr/lib64", "/usr/lib"):
+        if any(name.startswith("ld-linux-") for name in rooted.names(target.root, folder)):
+            return "manylinux"
+    return "musllinux" if musl(target) else ""
+
+
+def musl(target: Target) -> str:
+    """The loader of musl, with which Alpine and the like come; ``""`` where there is none."""
+    found = (f"/lib/{name}" for name in rooted.names(target.root, "/lib") if name.startswith("ld-musl-"))
+    return next(found, "")
+
+
+def _of_platform(row: Row, platform: str) -> Row:
+    text = f"the wheel of {row['name']} {row['version']} is for {platform}, which this machine cannot load"
+    return {"name": row["name"], "version": row["version"], "built": platform, "text": text}
+
+
+def _programs(target: Target, row: Row, data: bytes, damaged: dict[str, list[Row]], stopped: list[Row]) -> None:
+    """Note programs of a package that are gone, and those that nobody may start."""
+    place = data.find(PROGRAM)
+    while place >= 0:
+        begin, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
+        match = LINE.match(data[begin : end if end >= 0 else len(data)])
+        place = data.find(PROGRAM, max(end, place + 1)) if end >= 0 else -1
+        if match is None or match[1].startswith((b".", b"/")):
+            continue
+        file = match[1].decode("utf-8", "replace")
+        path = f"{row['location']}/{file}"
+        mode = rooted.mode(target.root, path)
+        if mode is None and path not in rooted.UNREAD:
+            damaged.setdefault(row["_path"], []).append(_damage(row, path, "missing", library=False))
+        elif mode is not None and not mode & 0o111 and "." not in os.path.basename(file):
+            text = f"{row['name']} {row['version']} starts {file}, which is not marked as a program"
+            stopped.append({"name": row["name"], "version": row["version"], "file": file, "path": path, "text": text})
 
 
 def _foreign(row: Row, built: str, minor: str) -> Row:
@@ -166,31 +223,6 @@ def _gone(row: Row, path: str, size: int | None, damaged: dict[str, list[Row]]) 
         return  # nobody knows
     problem = "missing" if size is None else "empty"
     damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
-
-
-def _sources(target: Target, location: str, data: bytes) -> list[tuple[str, int | None]]:
-    """The Python files of a package, its first ``__init__.py`` apart, that a RECORD lists and that are not there.
-
-    Whole folders are listed, which costs a third of asking for each of ten thousand files; so of emptiness, the other
-    thing that an interrupted installer leaves, only SGLang's own files are asked. A file whose compiled form is there
-    instead was left out on purpose, and so were tests.
-    """
-    folders: dict[str, list[str]] = {}
-    for file in SOURCE.findall(data.decode("utf-8", "replace")):
-        folder, _, name = file.rpartition("/")
-        if "/" in folder or name != "__init__.py":
-            folders.setdefault(folder, []).append(name)
-    lost: list[tuple[str, int | None]] = []
-    for folder, names in folders.items():
-        if "/test" in folder:
-            continue
-        there = set(rooted.names(target.root, f"{location}/{folder}"))
-        lost += [(f"{location}/{folder}/{name}", None) for name in names if not {name, name + "c"} & there]
-        if folder.startswith("sglang"):
-            for name in names:
-                if name in there and rooted.size(target.root, f"{location}/{folder}/{name}") == 0:
-                    lost.append((f"{location}/{folder}/{name}", 0))
-    return lost
 
 
 def _modules(data: bytes) -> list[str]:

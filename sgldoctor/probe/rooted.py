@@ -105,6 +105,12 @@ def size(root: str, path: str) -> int | None:
     return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
+def mode(root: str, path: str) -> int | None:
+    """The permissions of a regular file; None where there is none."""
+    found = _stat(root, path)
+    return stat.S_IMODE(found.st_mode) if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
 def modified(root: str, path: str) -> float:
     """When a file or folder was last changed, in seconds since 1970; 0 where there is none."""
     found = _stat(root, path)

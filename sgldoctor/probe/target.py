@@ -25,6 +25,7 @@ class Target(NamedTuple):
         chosen: how this environment was found, for the report.
         kind: ``venv``, ``conda`` or ``system``.
         pid: the running server that is examined, 0 for none.
+        cwd: the folder in which the server is, or would be, started with ``python -m``; ``""`` where that is not known.
     """
 
     root: str
@@ -36,6 +37,7 @@ class Target(NamedTuple):
     chosen: str
     kind: str
     pid: int = 0
+    cwd: str = ""
 
     @property
     def live(self) -> bool:

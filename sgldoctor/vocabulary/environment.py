@@ -13,6 +13,8 @@ ENVIRONMENT: dict[str, dict[str, str]] = {
         "chosen": "why this environment: --python, --venv, VIRTUAL_ENV, CONDA_PREFIX, PATH",
         "machine": "x86_64 or aarch64, of the interpreter's own file",
         "gone": "what its bin/python links to where that is no longer there, else empty",
+        "runs": "minor release of the interpreter where it is not that of the packages' folder, else empty",
+        "lost": "folder of a virtual environment whose pyvenv.cfg is gone, else empty",
     },
     "packages": {
         "name": "normalised name (PEP 503)",
@@ -64,6 +66,27 @@ ENVIRONMENT: dict[str, dict[str, str]] = {
         "version": "its version",
         "built": "Python that they are for, 3.11",
         "python": "Python that is here, 3.12",
+    },
+    "packages.platform": {
+        "name": "distribution whose wheel is for another system, machine or C library",
+        "version": "its version",
+        "built": "the platform of its tag, such as musllinux_1_2_x86_64",
+    },
+    "packages.stopped": {
+        "name": "distribution",
+        "version": "its version",
+        "file": "program of it that has lost the permission to be executed",
+        "path": "the same, whole",
+    },
+    "packages.moved": {
+        "name": "distribution that is installed from sources (editable)",
+        "version": "its version",
+        "path": "folder of the sources, which is not there",
+    },
+    "modules.shadowed_here": {
+        "name": "module that SGLang imports",
+        "found": "file or folder of that name in the folder in which this runs",
+        "folder": "that folder",
     },
     "modules.shadowed": {
         "name": "module that SGLang imports",

@@ -19,6 +19,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "count": "paths",
         "example": "one",
     },
+    "libraries.musl": {"loader": "the loader of musl, where the system has no glibc"},
     "kernel.variants": {
         "capability": "compute capability for which the kernel takes this folder, empty for all other GPUs",
         "folder": "sm90, sm100, ...: folder of sgl_kernel that holds common_ops for it",

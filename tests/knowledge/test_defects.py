@@ -51,7 +51,7 @@ def test_outside_of_what_is_known_nothing_is_claimed() -> None:
 def test_every_range_is_of_known_releases_in_order() -> None:
     for name in names():
         found = defect(name)
-        ends = [version for span in found.spans for end in span if end and (version := Version(end))]
+        ends = [Version(end) for span in found.spans for end in span if end]
         assert ends == sorted(ends), name
         assert (found.cured == "") == (found.spans[-1][1] == versions()[-1]), name
 
