@@ -82,6 +82,8 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
     elsewhere: list[Row] = []
     stopped: list[Row] = []
     libc = libc_of(target)
+    # What is left of an earlier release in the same folder (``pip install --target --upgrade``) owns nothing there.
+    owner = {(row["name"], row["location"]): row for row in sorted(installed, key=lambda row: row["_installed"])}
     minor = ".".join(target.version.split(".")[:2])
     for row in installed:
         core = CHECKED.fullmatch(row["name"]) is not None
@@ -105,12 +107,14 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
                 written.setdefault(path, []).append((row, entry.size))
             else:
                 _look(target, row, path, entry.size, damaged)
-        for file in _modules(data):
+        for file in _modules(data) if row is owner[row["name"], row["location"]] else ():
             path = f"{row['location']}/{file}"
             size = rooted.size(target.root, path)
             if not size:
                 _gone(row, path, size, damaged)
-        for one in lost(target, row["name"], row["location"], data):
+        for one in (
+            lost(target, row["name"], row["location"], data) if row is owner[row["name"], row["location"]] else ()
+        ):
             damaged.setdefault(row["_path"], []).append(_damage(row, one.path, one.problem, library=False))
         if core and PROGRAM in data:
             _programs(target, row, data, damaged, stopped)

@@ -26,7 +26,7 @@ all that lies deeper, and for everybody else, there is no time."""
 DEPTH = 3
 LINE = lazy(r"^([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,([1-9]\d*)\r?$", re.MULTILINE)
 """A Python file inside a package, that is not empty."""
-OPTIONAL = lazy(r"_?tests?(?:_.*|ing)?(?:\.py)?|conftest\.py|benchmarks?|examples?|docs?")
+OPTIONAL = lazy(r"_?test(?:s|ing)?(?:_.*)?(?:\.py)?|conftest\.py|benchmarks?|examples?|docs?")
 """What images leave out to be smaller."""
 DATA = {"flashinfer-python": ("flashinfer/data",)}
 """Folders of other files without which a package works no more: the sources that FlashInfer compiles."""

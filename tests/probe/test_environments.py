@@ -154,6 +154,19 @@ def test_path_files_add_folders_and_never_run(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
+def test_the_finder_of_an_editable_install_leads_to_its_sources(tmp_path: Path) -> None:
+    site, source = tmp_path / "lib/python3.11/site-packages", tmp_path / "checkout/python"
+    (source / "sglang").mkdir(parents=True)
+    site.mkdir(parents=True)
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.11.7\n")
+    (site / "__editable__.sglang-0.5.8.pth").write_text("import __editable___sglang_0_5_8_finder; f.install()\n")
+    finder = (
+        f"MAPPING: dict[str, str] = {{'sglang': '{source}/sglang', 'gone': '/gone/gone'}}\nNAMESPACES = {{'a': '/b'}}\n"
+    )
+    (site / "__editable___sglang_0_5_8_finder.py").write_text(finder)
+    assert find(None, str(tmp_path), None, {}).sites == (str(site), str(source))
+
+
 def test_user_site_and_python_path(tmp_path: Path) -> None:
     base = tmp_path / "base"
     (base / "lib/python3.11/site-packages").mkdir(parents=True)

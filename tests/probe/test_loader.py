@@ -127,6 +127,23 @@ def test_a_needed_library_that_is_no_elf_file(tmp_path: Path) -> None:
     assert process.missing == []
 
 
+@needs_loader
+def test_libraries_for_other_machines_are_passed_over(tmp_path: Path) -> None:
+    """A 32-bit or foreign library on the way is no fault while one for this machine comes later."""
+    right = shared_object(tmp_path / "right/libpart.so.1")
+    user = shared_object(tmp_path / "ops.so", needed=[right])
+    (tmp_path / "other").mkdir()
+    data = right.read_bytes()
+    for foreign in (data[:4] + b"\x01" + data[5:], data[:18] + b"\x16\0" + data[20:]):  # of 32 bits; of s390
+        (tmp_path / "other/libpart.so.1").write_bytes(foreign)
+        both = f"{tmp_path}/other:{tmp_path}/right"
+        assert simulated(user, both)["libpart.so.1"] == str(right)
+        assert simulated(user, both)["libpart.so.1"] == real(user, both)["libpart.so.1"]
+        process = Process("/", MACHINE, f"{tmp_path}/other")
+        process.load(str(user))
+        assert list(process.corrupt) == [f"{tmp_path}/other/libpart.so.1"]
+
+
 def test_a_circle_of_libraries_ends(tmp_path: Path) -> None:
     first = shared_object(tmp_path / "libfirst.so", rpath="$ORIGIN")
     second = shared_object(tmp_path / "libsecond.so", rpath="$ORIGIN", needed=[first])
