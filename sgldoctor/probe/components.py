@@ -75,7 +75,7 @@ def _registers(target: Target) -> str:
                 continue
             try:
                 engine = Elf(rooted.resolve(target.root, f"{site}/mooncake/{name}"))
-                wanted = {symbol.name for symbol in engine.undefined() if symbol.name.startswith(b"ibv_reg_")}
+                wanted = {name for name, _ in engine.undefined() if name.startswith(b"ibv_reg_")}
                 if not wanted:
                     return ""
                 if b"ibv_reg_dmabuf_mr" not in wanted:

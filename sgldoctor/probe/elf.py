@@ -24,8 +24,7 @@ MACHINES = {"x86_64": 62, "aarch64": 183}
 PT_LOAD, PT_DYNAMIC = 1, 2
 DT_NEEDED, DT_STRTAB, DT_SYMTAB, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 5, 6, 14, 15, 29
 DT_HASH, DT_GNU_HASH = 4, 0x6FFFFEF5
-DT_VERSYM, DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = (
-    0x6FFFFFF0,
+DT_VERDEF, DT_VERDEFNUM, DT_VERNEED, DT_VERNEEDNUM = (
     0x6FFFFFFC,
     0x6FFFFFFD,
     0x6FFFFFFE,
@@ -36,6 +35,7 @@ VER_FLG_WEAK = 2
 LONGEST = 1 << 16
 """Longest string that is believed: C++ names of several thousand characters are real."""
 MOST_VERSIONS = 4096
+_QUAD, _WORD, _SYMBOL = (struct.Struct(layout).unpack_from for layout in ("<Q", "<I", "<I2xH"))
 
 
 class BadElf(Exception):  # noqa: N818 - the word the whole package uses
@@ -44,14 +44,6 @@ class BadElf(Exception):  # noqa: N818 - the word the whole package uses
 
 class OtherKind(BadElf):
     """A sound ELF file for another kind of machine: the loader looks on for one of its own."""
-
-
-class Undefined(NamedTuple):
-    """A symbol that a library needs: ``version`` is its index into the version table, 0 and 1 mean none."""
-
-    name: bytes
-    version: int
-    weak: bool
 
 
 class VersionNeed(NamedTuple):
@@ -246,17 +238,19 @@ class Elf:
             return min(self._unpack("<II", self._offset(self._tags[DT_HASH]))[1], self._most_symbols())
         return 0
 
-    def undefined(self) -> Iterator[Undefined]:
-        """The symbols that this library needs from others."""
+    def undefined(self) -> Iterator[tuple[bytes, bool]]:
+        """The symbols that this library needs from others, and whether each is weak: then it may be missing."""
         # With DT_GNU_HASH every undefined symbol comes before the first export.
         last = min(self._gnu[1], self._most_symbols()) if self._gnu is not None else self.symbol_count()
-        versions = self._offset(self._tags[DT_VERSYM]) if DT_VERSYM in self._tags else 0
-        table = self._symbol_table
-        raw = self._map[table : table + 24 * last] if table else b""
-        for index, (name, info, section) in enumerate(struct.iter_unpack("<IBxH16x", raw[: len(raw) // 24 * 24])):
+        table, strings, data = self._symbol_table, self._strings, self._map
+        raw = data[table : table + 24 * last] if table else b""
+        for name, info, section in struct.iter_unpack("<IBxH16x", raw[: len(raw) // 24 * 24]):
             if section == 0 and name:
-                version = self._unpack("<H", versions + 2 * index)[0] & 0x7FFF if versions else 1
-                yield Undefined(self._string(name), version, info >> 4 == STB_WEAK)
+                begin = strings + name
+                end = data.find(b"\0", begin, begin + LONGEST)
+                if end < 0:
+                    raise BadElf("string outside the file")
+                yield data[begin:end], info >> 4 == STB_WEAK
 
     def defined(self, prefix: bytes) -> Iterator[bytes]:
         """The exported names that begin with ``prefix``; it reads the whole table, so not by habit."""
@@ -273,20 +267,24 @@ class Elf:
         if gnu is None:
             return name in self._old_exports
         buckets, first, words, shift, bloom, bucket_table, chains = gnu
-        (word,) = self._unpack("<Q", bloom + 8 * ((hashed >> 6) % words))
-        if not (word >> (hashed & 63)) & (word >> ((hashed >> shift) & 63)) & 1:
-            return False
-        (index,) = self._unpack("<I", bucket_table + 4 * (hashed % buckets))
-        table, most = self._symbol_table, self._most_symbols()
-        while first <= index < most:
-            (chained,) = self._unpack("<I", chains + 4 * (index - first))
-            if (chained | 1) == (hashed | 1):
-                offset, _, _, section = self._unpack("<IBBH", table + 24 * index)
-                if section and self._string(offset) == name:
-                    return True
-            if chained & 1:
+        data = self._map
+        try:  # asked tens of thousands of times: no calls but these
+            word = _QUAD(data, bloom + 8 * ((hashed >> 6) % words))[0]
+            if not (word >> (hashed & 63)) & (word >> ((hashed >> shift) & 63)) & 1:
                 return False
-            index += 1
+            index = _WORD(data, bucket_table + 4 * (hashed % buckets))[0]
+            table, most = self._symbol_table, self._most_symbols()
+            while first <= index < most:
+                chained = _WORD(data, chains + 4 * (index - first))[0]
+                if (chained | 1) == (hashed | 1):
+                    offset, section = _SYMBOL(data, table + 24 * index)
+                    if section and self._string(offset) == name:
+                        return True
+                if chained & 1:
+                    return False
+                index += 1
+        except (struct.error, OverflowError):
+            raise BadElf("table outside the file") from None
         return False
 
     @cached_property

@@ -31,6 +31,10 @@ EXTENSIONS: tuple[tuple[str, str, int], ...] = (
 )
 
 
+BEGINNINGS = ("sgl_kernel", "flashinfer", "deep_", "flash_", "mooncake", "nixl", "torchvision", "vllm")
+"""How all of these begin: site-packages has hundreds of entries, and few of them do."""
+
+
 class Torch(NamedTuple):
     """torch after the imagined import: its site, what is visible to all that follows, and whether all of it loaded."""
 
@@ -50,10 +54,10 @@ def extensions(target: Target) -> list[str]:
     found: list[str] = []
     seen: set[str] = set()
     for site in target.sites:
-        entries = rooted.names(target.root, site)
+        entries = [entry for entry in rooted.names(target.root, site) if entry.startswith(BEGINNINGS)]
         for name, files, depth in EXTENSIONS:
             for entry in entries:
-                if entry in seen or re.fullmatch(name, entry) is None:
+                if entry in seen or not re.fullmatch(name, entry):
                     continue
                 path = f"{site}/{entry}"
                 if not rooted.is_folder(target.root, path):

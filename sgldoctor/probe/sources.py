@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Container
 
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
@@ -21,10 +22,11 @@ NEAR = lazy(
     r"torch|torchvision|triton|transformers|tokenizers|huggingface-hub|numpy|fastapi|starlette|uvicorn|pydantic|pyzmq"
     r"|xgrammar|safetensors|flashinfer-python|openai|msgspec|outlines|compressed-tensors|requests|aiohttp|pillow|einops"
 )
-"""What SGLang imports when it starts: asked for are the files of the first two levels and the folders of the third. For
-all that lies deeper, and for everybody else, there is no time."""
+"""What SGLang imports when it starts: of these the files of two levels and the folders of the third have to be there,
+the files of the first level as they were; where something is wrong, all of them are looked at. For what lies deeper,
+and for everybody else, there is no time."""
 DEPTH = 3
-LINE = lazy(r"^([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,([1-9]\d*)\r?$", re.MULTILINE)
+LINE = lazy(rb"\n([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,([1-9]\d*)")
 """A Python file inside a package, that is not empty."""
 OPTIONAL = lazy(r"_?test(?:s|ing)?(?:_.*)?(?:\.py)?|conftest\.py|benchmarks?|examples?|docs?")
 """What images leave out to be smaller."""
@@ -47,41 +49,63 @@ def lost(target: Target, name: str, location: str, data: bytes) -> list[Lost]:
     if not whole and NEAR.fullmatch(name) is None:
         return []
     listed = (folder for folder in DATA.get(name, ()) if f"\n{folder}/".encode() in data)
-    absent = (folder for folder in listed if not rooted.is_folder(target.root, f"{location}/{folder}"))
+    absent = [folder for folder in listed if not rooted.is_folder(target.root, f"{location}/{folder}")]
     found = [Lost(f"{location}/{folder}", "missing") for folder in absent]
     doubtful: list[str] = []
-    for folder, entries in _expected(data, DEPTH if not whole else 99).items():
-        if "/test" in folder:
-            continue
-        there = set(rooted.names(target.root, f"{location}/{folder}"))
-        for entry, size in entries.items():
-            path = f"{location}/{folder}/{entry}"
-            if not {entry, entry + "c"} & there:
-                if OPTIONAL.fullmatch(entry) is None:
-                    found.append(Lost(path, "missing"))
-            elif size and entry in there:
-                real = rooted.size(target.root, path)
-                if real == 0:
-                    found.append(Lost(path, "empty"))
-                elif real is not None and real != size:
-                    doubtful.append(path)
+    folders = _expected(data, DEPTH if not whole else 99)
+    for folder, entries in folders.items():
+        _compare(
+            target, f"{location}/{folder}", entries, entries if whole or "/" not in folder else (), found, doubtful
+        )
+    if found and not whole:  # one that was cut off was cut off further down, too
+        found, doubtful = found[: len(absent)], []
+        for folder, entries in folders.items():
+            _compare(target, f"{location}/{folder}", entries, entries, found, doubtful)
     found += [Lost(path, problem) for path in doubtful[:MOST_COMPILED] if (problem := _refused(target, path))]
     return [one for one in found if not _unread(one.path)]
+
+
+def _compare(
+    target: Target,
+    folder: str,
+    entries: dict[str, int],
+    asked: Container[str],
+    found: list[Lost],
+    doubtful: list[str],
+) -> None:
+    """Add what one folder lacks, and of the files that are ``asked`` for what has another size."""
+    there = rooted.sizes(target.root, folder, asked)
+    for entry, size in entries.items():
+        real = there.get(entry)
+        if real == size or (real is not None and (not size or entry not in asked)):
+            continue
+        path = f"{folder}/{entry}"
+        if real is None:
+            # A file whose compiled form is there instead was left out on purpose.
+            if entry + "c" not in there and OPTIONAL.fullmatch(entry) is None:
+                found.append(Lost(path, "missing"))
+        elif real == 0:
+            found.append(Lost(path, "empty"))
+        else:
+            doubtful.append(path)
 
 
 def _expected(data: bytes, depth: int) -> dict[str, dict[str, int]]:
     """Entries by folder, down to ``depth`` parts of a path: files with their size, folders with 0."""
     folders: dict[str, dict[str, int]] = {}
-    for file, size in LINE.findall(data.decode("utf-8", "replace")):
-        folder, _, entry = file.rpartition("/")
-        level = file.count("/") + 1
-        if level <= depth:
-            if level > 2 or entry != "__init__.py":  # the first one is asked for in every distribution
-                folders.setdefault(folder, {})[entry] = int(size)
-        else:
-            first, second, third = file.split("/", 3)[:3]
-            folders.setdefault(f"{first}/{second}", {}).setdefault(third, 0)
-    return folders
+    below: set[bytes] = set()
+    for path, size in LINE.findall(b"\n" + data):
+        level = path.count(b"/") + 1
+        if level > depth:
+            below.add(path.rpartition(b"/")[0])
+            continue
+        folder, _, entry = path.decode("utf-8", "replace").rpartition("/")
+        if level > 2 or entry != "__init__.py":  # the first one is asked for in every distribution
+            folders.setdefault(folder, {})[entry] = int(size)
+    for path in below:
+        first, second, third = path.decode("utf-8", "replace").split("/", 3)[:3]
+        folders.setdefault(f"{first}/{second}", {}).setdefault(third, 0)
+    return {folder: entries for folder, entries in folders.items() if "/test" not in folder}
 
 
 def _refused(target: Target, path: str) -> str:

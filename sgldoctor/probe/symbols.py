@@ -37,6 +37,8 @@ CHECKED = lazy(
 )
 """A quick first look: most of the ten thousand symbols of a process are of no kind above."""
 
+BEGINNING = 9
+"""Bytes of a name, such as ``_ZN2at4_o``: the namespace, in most of them."""
 _hashes: dict[bytes, int] = {}
 
 
@@ -65,26 +67,31 @@ def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str]) -> list[Un
     nodes = list(dict.fromkeys(node.elf for node in scope if node.elf is not elf))
     nodes.sort(key=lambda other: not ("libc10" in other.path or "libtorch" in other.path))
     found: dict[tuple[str, str], Undefined] = {}
+    mangled = "torch" in kinds
+    last: dict[bytes, Elf] = {}  # who exported the last name that began alike most likely exports this one, too
     try:
-        for symbol in elf.undefined():
-            if symbol.weak:
+        for name, weak in elf.undefined():
+            if weak or (not mangled and name.startswith(b"_Z")):
                 continue
-            kind = kind_of(symbol.name)
-            if kind is None or kind[0] not in kinds or _exported(symbol.name, nodes):
+            kind = kind_of(name)
+            if kind is None or kind[0] not in kinds or _exported(name, nodes, last):
                 continue
-            found.setdefault(kind, Undefined(*kind)).names.append(symbol.name)
+            found.setdefault(kind, Undefined(*kind)).names.append(name)
     except BadElf:
         return []
     return list(found.values())
 
 
-def _exported(name: bytes, nodes: list[Elf]) -> bool:
+def _exported(name: bytes, nodes: list[Elf], last: dict[bytes, Elf]) -> bool:
     hashed = _hashes.get(name)
     if hashed is None:
         hashed = _hashes[name] = gnu_hash(name)
-    for elf in nodes:
+    begin = name[:BEGINNING]
+    likely = last.get(begin)
+    for elf in nodes if likely is None else (likely, *nodes):
         try:
             if elf.exports(name, hashed):
+                last[begin] = elf
                 return True
         except BadElf:
             continue
