@@ -16,6 +16,7 @@ STAGES = (
     ("pins", ("packages", "sglang")),
     ("libraries", ("loader.missing", "loader.corrupt")),
     ("driver", ("driver", "gpus")),
+    ("jit", ("jit.built",)),
     ("rdma", ("modules",)),
     ("topology", ("gpus",)),
     ("machine", ("gpus", "host.events", "host", "disks")),

@@ -35,6 +35,13 @@ def _states(facts: Facts) -> list[Row]:
             rows.append(_trouble(name, "fabric", f"{name}: its registration with the NVSwitch fabric is {fabric}"))
         if isinstance(errors, int) and errors > 0:
             rows.append(_trouble(name, "ecc", f"{name}: {errors} memory errors that ECC could not correct"))
+        recoveries = gpu.get("nvlink_recoveries")
+        if isinstance(recoveries, int) and recoveries > 0:
+            again = gpu.get("nvlink_replays")
+            text = f"{name}: its NVLinks had to recover {recoveries} times, and sent {again} packets again"
+            rows.append(_trouble(name, "recoveries", text))
+        if gpu.get("persistence") is False:
+            rows.append(_trouble(name, "persistence", f"{name}: persistence mode is off"))
         if gpu.get("mig") is True:
             rows.append(_trouble(name, "mig", f"{name}: MIG is on, so a process sees one slice of it at most"))
     return rows

@@ -20,9 +20,12 @@ SECONDS = 2.0
 GPU_SECONDS = 9.0
 """Limit of the GPU probe: without the persistence daemon the driver wakes every GPU anew, a second or more for each."""
 LIBRARY_SECONDS = 8.0
-"""Limit of reading packages and libraries. With an empty page cache both take 0.9 s (SGLang 0.5.8) to 1.1 s (0.5.23) on
-a local disk; a network disk is several times slower, and 2 s would then cost the whole examination. The probes run side
-by side, so all of them together end within 10 s."""
+"""Limit of reading packages and libraries, as long as they get on: silent for :data:`SECONDS`, they hang, and are left.
+With an empty page cache both take 0.9 s (SGLang 0.5.8) to 1.1 s (0.5.23) on a local disk; a network disk is several
+times slower, and what was read of thousands of files in 2 s would be lost with the rest. The probes run side by side,
+so all of them together end within 10 s."""
+LOOK = 0.25
+"""How often a probe that may take longer is asked whether it gets on, in seconds."""
 
 Probe = Callable[[Target], Facts]
 
@@ -33,6 +36,7 @@ def examine(target: Target, patience: float = 1.0) -> Facts:
     ``patience``: by how much the limits are stretched, for a machine known to be slow or busy.
     """
     facts = Facts()
+    rooted.DONE.clear()
     running = [_Run(name, probe, target, limit * patience) for name, probe, limit in _probes(target.pid)]
     for run in running:
         run.collect(facts)
@@ -112,12 +116,26 @@ class _Run:
             self.failure = f"the probe failed: {type(error).__name__}: {error}"
         self.end = time.perf_counter()
 
+    def _wait(self) -> float:
+        """Wait for the end, no longer than it may take; the limit that it ran into if it did not end."""
+        quiet = self.limit * SECONDS / LIBRARY_SECONDS if self.name == "packages" else self.limit
+        done, since = -1, self.begin
+        while self.thread.is_alive():
+            now = time.perf_counter()
+            if self.thread.ident in rooted.DONE and rooted.DONE[self.thread.ident] != done:
+                done, since = rooted.DONE[self.thread.ident], now
+            left = min(self.begin + self.limit, since + quiet) - now
+            if left <= 0:
+                return quiet if now < self.begin + self.limit else self.limit
+            self.thread.join(min(left, LOOK) if quiet < self.limit else left)
+        return 0.0
+
     def collect(self, facts: Facts) -> None:
-        self.thread.join(max(0.0, self.begin + self.limit - time.perf_counter()))
+        limit = self._wait()
         if self.facts is not None:
             facts.merge(self.facts)
             facts.seconds.setdefault(self.name, self.end - self.begin)
             return
-        because = self.failure or f"no answer within {self.limit:g} s"
+        because = self.failure or f"no answer within {limit:g} s"
         facts.put_unknown(self.name, because, essential=self.name == "packages")
         facts.seconds[self.name] = (self.end or time.perf_counter()) - self.begin

@@ -227,6 +227,9 @@ def _gpu_rows(target: Target, facts: Facts, found: list[dict[str, Any]]) -> None
                 "numa": numa(target, f"/sys/bus/pci/devices/{_pci(gpu.get('pci', ''))}"),
                 "nvlinks": gpu.get("nvlinks"),
                 "nvswitch": bool(gpu.get("nvswitch")),
+                "nvlink_replays": (gpu.get("nvlink_errors") or {}).get("replay"),
+                "nvlink_recoveries": (gpu.get("nvlink_errors") or {}).get("recovery"),
+                "nvlink_crc": (gpu.get("nvlink_errors") or {}).get("crc"),
                 "vbios": gpu.get("vbios", ""),
             }
         )

@@ -114,25 +114,33 @@ MOST_NVLINKS = 18
 _SWITCH = 2
 """nvml.h: NVML_NVLINK_DEVICE_TYPE_SWITCH."""
 
+_COUNTERS = {"replay": 0, "recovery": 1, "crc": 2}
+"""nvml.h, nvmlNvLinkErrorCounter_t: NVML_NVLINK_ERROR_DL_REPLAY, _DL_RECOVERY, _DL_CRC_FLIT."""
+
 
 def _nvlinks(n: Any, handle: Any) -> dict[str, Any]:
-    """How many NVLinks are up, where they lead (PCI address to number), and whether to a switch; None if not known."""
+    """How many NVLinks are up, where they lead (PCI address to number), whether to a switch, their errors in sum."""
     up, switch = 0, False
+    errors: dict[str, int] = {}
     far: dict[str, int] = {}
     for link in range(MOST_NVLINKS):
         state = _try(n.nvmlDeviceGetNvLinkState, handle, link)
         if state is None:
             if link == 0:
-                return {"nvlinks": None, "remote": {}, "nvswitch": False}
+                return {"nvlinks": None, "remote": {}, "nvswitch": False, "nvlink_errors": {}}
             break
         if state != 1:
             continue
         up += 1
         switch = switch or _try(n.nvmlDeviceGetNvLinkRemoteDeviceType, handle, link) == _SWITCH
+        for name, counter in _COUNTERS.items():
+            count = _try(n.nvmlDeviceGetNvLinkErrorCounter, handle, link, counter)
+            if isinstance(count, int):
+                errors[name] = errors.get(name, 0) + count
         bus = _text(getattr(_try(n.nvmlDeviceGetNvLinkRemotePciInfo, handle, link), "busId", ""))
         if bus:
             far[bus] = far.get(bus, 0) + 1
-    return {"nvlinks": up, "remote": far, "nvswitch": switch}
+    return {"nvlinks": up, "remote": far, "nvswitch": switch, "nvlink_errors": errors}
 
 
 def _links(n: Any, handles: dict[int, Any]) -> list[tuple[int, int, int, int | None]]:

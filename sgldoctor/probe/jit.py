@@ -7,6 +7,7 @@ outlives the torch that it was built with; FlashInfer keeps its own by version a
 from __future__ import annotations
 
 from sgldoctor.facts import Row
+from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted, symbols
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.loader import Node, Process
@@ -14,6 +15,9 @@ from sgldoctor.probe.target import Target
 
 MOST = 40
 """Libraries looked at, of all caches together."""
+MACHINE = lazy(r"(?:code=|,)\[?sm_(\d{2,3}[af]?)\b")
+VIRTUAL = lazy(r"code=(?:\[?sm_\d{2,3}[af]?,)?compute_(\d{2,3}[af]?)\b")
+"""Of nvcc's -gencode: a build for one kind of GPU, and the portable form that the driver translates for later ones."""
 TORCH = frozenset({"torch"})
 
 
@@ -33,6 +37,22 @@ def cached(target: Target) -> list[str]:
             inner = f"{folder}/{name}"
             found += [f"{inner}/{file}" for file in rooted.names(target.root, inner) if file.endswith(".so")]
     return found[:MOST]
+
+
+def built(target: Target) -> list[Row]:
+    """Rows of ``jit.built``: what the GPUs are for which cached libraries were compiled, as ninja was told."""
+    rows: list[Row] = []
+    for path in cached(target):
+        folder = path.rpartition("/")[0]
+        text = rooted.text(target.root, f"{folder}/build.ninja", 1 << 18) or ""
+        machines = sorted({match[1] for match in MACHINE.finditer(text)})
+        virtual = sorted({match[1] for match in VIRTUAL.finditer(text)})
+        if machines or virtual:
+            said = ", ".join(f"sm_{one}" for one in machines) or f"compute_{virtual[-1]}"
+            rows.append(
+                {"file": path, "cache": folder, "machines": machines, "virtual": virtual, "text": f"{path}: {said}"}
+            )
+    return rows
 
 
 def stale(process: Process, target: Target, base: dict[str, Node], shared: list[Node]) -> list[Row]:

@@ -16,7 +16,7 @@ from sgldoctor.probe import record, rooted, symbols
 from sgldoctor.probe.demangle import demangle
 from sgldoctor.probe.elf import BadElf
 from sgldoctor.probe.extensions import Torch, extensions, import_torch, site_of_torch
-from sgldoctor.probe.jit import stale
+from sgldoctor.probe.jit import built, stale
 from sgldoctor.probe.loader import UNREADABLE, Node, Process
 from sgldoctor.probe.owners import Owners
 from sgldoctor.probe.shadows import shadows
@@ -81,6 +81,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     for path in extensions(target):
         process.loaded = dict(base)
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
+    result.put("jit.built", built(target), "probe")
     result.put("jit.stale", stale(process, target, base, [*preloaded, *torch.shared]), "probe")
     _damaged(process, target, facts, owners, found)
     missing = [_sited(target, owners, row) for row in found.missing.values() if not _unread(target, found, row)]

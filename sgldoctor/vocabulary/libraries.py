@@ -111,6 +111,18 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "problem": "built with another torch, or why it is no library",
         "symbol": "first symbol that this torch does not export, or empty",
     },
+    "jit.built": {
+        "file": "library that was compiled at first use and kept",
+        "cache": "its folder",
+        "machines": "list of the GPUs that it was compiled for, such as 90a",
+        "virtual": "list of the portable forms in it, such as 90",
+    },
+    "jit.other_gpu": {
+        "file": "library that was compiled at first use and kept",
+        "cache": "its folder",
+        "built": "the GPUs that it was compiled for, such as sm_80",
+        "here": "compute capability of a GPU here that cannot run it",
+    },
     "process": {"pid": "process examined", "command": "its command line", "python": "its interpreter"},
     "process.libraries": {
         "path": "shared object that the process has mapped",

@@ -19,6 +19,9 @@ MACHINE: dict[str, dict[str, str]] = {
         "numa": "NUMA node, None if not known",
         "nvlinks": "NVLinks that are up, None if not known",
         "nvswitch": "True where its NVLinks lead to an NVSwitch",
+        "nvlink_replays": "packets that its NVLinks had to send again, None if not known",
+        "nvlink_recoveries": "how often its NVLinks had to be trained anew, None if not known",
+        "nvlink_crc": "checksum errors on its NVLinks, None if not known",
         "vbios": "version of its VBIOS, or empty",
     },
     "gpu.processes": {"index": "GPU", "pid": "process", "name": "its command", "memory_mib": "MiB, None if hidden"},
@@ -59,7 +62,7 @@ MACHINE: dict[str, dict[str, str]] = {
     },
     "gpu.troubles": {
         "device": "GPU 0, or a PCI address",
-        "kind": "fabric, ecc, mig, nvlink or xid",
+        "kind": "fabric, ecc, mig, nvlink, recoveries (of NVLinks), persistence (mode off) or xid",
     },
     "host.shortages": {
         "what": "open files, locked memory, memory of the container, disk for models, ...",

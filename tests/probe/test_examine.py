@@ -10,6 +10,7 @@ import pytest
 
 from sgldoctor import probe
 from sgldoctor.facts import Facts
+from sgldoctor.probe import rooted
 from sgldoctor.probe.target import Target
 
 
@@ -29,6 +30,27 @@ def test_a_probe_that_hangs_costs_its_limit_and_is_named(tmp_path: Path) -> None
     run.collect(facts)
     assert time.monotonic() - begin < 5
     assert [(entry.what, entry.because) for entry in facts.unknown] == [("slow-disk", "no answer within 0.2 s")]
+
+
+def test_the_probe_of_packages_may_take_long_while_it_gets_on(tmp_path: Path) -> None:
+    """A slow disk answers each question in a moment, and thousands of them take their time; a dead one is silent."""
+
+    def slow(_target: Target) -> Facts:
+        for _ in range(12):
+            time.sleep(0.1)
+            rooted.is_file("/", str(tmp_path))
+        return Facts()
+
+    def dead(_target: Target) -> Facts:
+        rooted.is_file("/", str(tmp_path))
+        time.sleep(30)
+        return Facts()
+
+    for work, because in ((slow, []), (dead, ["no answer within 0.5 s"])):
+        facts, begin = Facts(), time.monotonic()
+        probe._Run("packages", work, target(tmp_path), 8 * 0.25 if work is dead else 80).collect(facts)
+        assert [entry.because for entry in facts.unknown] == because
+        assert time.monotonic() - begin < 20
 
 
 def test_a_probe_that_fails_is_reported_not_raised(tmp_path: Path) -> None:

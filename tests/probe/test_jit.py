@@ -30,3 +30,21 @@ def test_no_cache_is_no_fault(tmp_path: Path) -> None:
     facts = make_env(tmp_path).facts(HOME)
     assert facts.known("jit.stale")
     assert facts.rows("jit.stale") == ()
+
+
+def test_what_cached_kernels_were_compiled_for(tmp_path: Path) -> None:
+    lab = make_env(tmp_path)
+    cache = lab.root / "root/.cache/torch_extensions/py311_cu128"
+    flags = {
+        "one": "-gencode=arch=compute_90a,code=sm_90a",
+        "both": "-gencode=arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90,code=sm_90",
+        "portable": "-gencode=arch=compute_75,code=compute_75",
+        "none": "-O3",
+    }
+    for name, text in flags.items():
+        shared_object(cache / name / f"{name}.so")
+        (cache / name / "build.ninja").write_text(f"cuda_cflags = {text}\n")
+    rows = {
+        row["cache"].rpartition("/")[2]: (row["machines"], row["virtual"]) for row in lab.raw(HOME).rows("jit.built")
+    }
+    assert rows == {"one": (["90a"], []), "both": (["80", "90"], ["80"]), "portable": ([], ["75"])}
