@@ -21,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     arguments = list(argv)
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _open_closed()
     if arguments[:1] in (["--version"], ["-V"]):
         from sgldoctor import __version__
 
@@ -35,17 +37,20 @@ def _main(argv: Sequence[str]) -> int:
         print(f"sgldoctor: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader (head, a pager) has gone: not our failure. Python would complain once more at exit.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        # The reader (head, a pager) has gone: nothing to complain of. What was found has reached nobody, so the status
+        # is that of any program in a pipe, not one of ours: 0 would say "healthy".
+        _unheard()
+        return 128 + 13
     except KeyboardInterrupt:
         print("sgldoctor: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
         import os
 
+        if isinstance(error, OSError) and error.filename is None and _full(error):
+            _unheard()
+            print(f"sgldoctor: cannot write the output: {error.strerror}", file=sys.stderr)
+            return 2
         if os.environ.get("SGLDOCTOR_DEBUG"):
             raise
         print(
@@ -54,6 +59,33 @@ def _main(argv: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+def _full(error: OSError) -> bool:
+    """Whether an error that names no file is one of writing: the disk behind standard output is full, say."""
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def _unheard() -> None:
+    """Let what was not written yet go nowhere: Python would try again, and complain once more, at its end."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_closed() -> None:
+    """Stand in for standard streams that we were started without (``>&-``), so that no file takes their numbers."""
+    import os
+
+    descriptor = 0
+    while descriptor < 2:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        os.set_inheritable(descriptor, descriptor <= 2)
+    sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
 def _leave(status: int) -> int:

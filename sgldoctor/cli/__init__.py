@@ -56,6 +56,8 @@ def dispatch(arguments: Sequence[str]) -> int:
 
         print(text(), end="")
         return 0
+    if arguments[:1] == ["help"] and arguments[1:]:
+        arguments = [*arguments[1:], "--help"]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         width = max(map(len, COMMANDS))
         commands = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
@@ -63,11 +65,23 @@ def dispatch(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     name, rest = arguments[0], list(arguments[1:])
     if name not in COMMANDS:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, COMMANDS, n=1)
-        raise UsageError(
-            f"no such command: {name}"
-            + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(COMMANDS)}")
-        )
+        raise UsageError(_strange(name))
     return int(__import__(f"sgldoctor.cli.{name}", fromlist=["main"]).main(rest))
+
+
+def _strange(name: str) -> str:
+    """What is wrong with a first word that is no command, and what was meant."""
+    import os
+    from difflib import get_close_matches
+
+    if name.startswith("-"):
+        return f"{name}: a command comes first, as in 'sgldoctor check {name}'; 'sgldoctor --help' lists them"
+    near = get_close_matches(name, COMMANDS, n=1)
+    if near:
+        return f"no such command: {name}; did you mean {near[0]!r}?"
+    if os.path.isfile(name):
+        from shlex import quote
+
+        how = "check --snapshot" if name.endswith(".json") else "explain"
+        return f"{name} is a file, and a command comes first: sgldoctor {how} {quote(name)}"
+    return f"no such command: {name}; there are {', '.join(COMMANDS)}"

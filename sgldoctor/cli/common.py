@@ -97,6 +97,12 @@ def options(args: Namespace) -> Options:
         raise UsageError("--no-redact is for a terminal: a file, a pipe or a program gets no secrets")
     folders = [entry for entry in os.environ.get("SGLDOCTOR_RULES", "").split(os.pathsep) if entry] + args.rules
     ignore = [*_configured_ignores(), *(_ignored(text) for text in getattr(args, "ignore", []))]
+    if ignore:
+        import time
+
+        for entry in ignore:
+            if entry.until < time.strftime("%Y-%m-%d"):
+                print(f"sgldoctor: {entry.rule} is no longer ignored: that ended on {entry.until}", file=sys.stderr)
     if getattr(args, "ignore", []):
         from sgldoctor.rules.load import load
 
@@ -109,6 +115,12 @@ def _ignored(text: str) -> Ignored:
     reason, _, day = rest.rpartition("@")
     if not rule or not reason.strip() or not re.fullmatch(r"\d{4}-\d\d-\d\d", day):
         raise UsageError(f"--ignore {text!r}: say the rule, why, and until when: RULE=REASON@YYYY-MM-DD")
+    from datetime import date
+
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise UsageError(f"--ignore {text!r}: there is no day {day}") from None
     return Ignored(rule.strip(), reason.strip(), day)
 
 
@@ -139,11 +151,11 @@ def _configured_ignores() -> list[Ignored]:
     return entries
 
 
-def release(text: str) -> str:
+def release(text: str, option: str = "--sglang") -> str:
     """A release as the user names it, without a leading ``v``; raises UsageError where it is no version."""
     version = text.strip().removeprefix("v")
     if version and not re.fullmatch(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*(\+[\w.]+)?", version):
-        raise UsageError(f"--sglang {text!r}: a release such as {_newest()}")
+        raise UsageError(f"{option} {text!r} is no release, such as {_newest()}")
     return version
 
 
@@ -274,6 +286,6 @@ def width(args: Namespace) -> int:
     if args.width:
         return int(max(args.width, 40))
     try:
-        return min(os.get_terminal_size(sys.stdout.fileno()).columns, 120)
+        return min(os.get_terminal_size(sys.stdout.fileno()).columns or 100, 120)  # 0: the terminal does not know
     except (OSError, ValueError, AttributeError):
         return 100

@@ -154,10 +154,11 @@ class Parser:
         import argparse
 
         optional = [keys.get("metavar", names[0]) for _, names, keys in self._options if keys.get("nargs") == "*"]
+        choices = {names[0]: keys["choices"] for _, names, keys in self._options if keys.get("choices")}
 
         class Full(argparse.ArgumentParser):
             def error(self, message: str) -> Any:
-                raise UsageError(f"{_worded(message, optional)}\ntry '{self.prog} --help'")
+                raise UsageError(f"{_worded(message, optional, choices)}\ntry '{self.prog} --help'")
 
         made = Full(
             prog=self.prog,
@@ -194,16 +195,24 @@ def refusal(message: str) -> Exception:
     return argparse.ArgumentTypeError(message)
 
 
-def _worded(message: str, optional: Sequence[str]) -> str:
+def _worded(message: str, optional: Sequence[str], choices: dict[str, Sequence[str]]) -> str:
     """A complaint of argparse in words for users, without the names of Python's types and of what may be left out."""
     import re
+
+    choice = re.fullmatch(r"argument (\S+): invalid choice: (.*) \(choose from (.*)\)", message)
+    if choice:
+        return f"{choice[1]} {choice[2]}: choose from {choice[3].replace(chr(39), '')}"
+    message = re.sub(r"^argument (\S+): expected one argument$", r"\1: a value is missing", message)
 
     message = re.sub(r"argument (\S+): invalid int value: (.*)", r"\1 \2: a whole number is needed", message)
     message = re.sub(r"argument (\S+): invalid float value: (.*)", r"\1 \2: a number is needed", message)
     head, required, names = message.partition("the following arguments are required: ")
     if not required:
-        return message
-    return f"{head}missing: {', '.join(name for name in names.split(', ') if name not in optional)}"
+        return message.removeprefix("argument ")
+    lacking = [name for name in names.split(", ") if name not in optional]
+    return f"{head}missing: " + ", ".join(
+        f"{name} ({', '.join(choices[name])})" if name in choices else name for name in lacking
+    )
 
 
 def _read(value: str, keys: dict[str, Any], values: dict[str, Any], name: str) -> bool:

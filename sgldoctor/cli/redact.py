@@ -40,6 +40,8 @@ def main(arguments: list[str]) -> int:
 
     if args.file != "-" and is_archive(args.file):
         return _archive(args.file, hiding() if args.pseudonyms else str)
+    if args.file == "-" and sys.stdin.isatty():
+        print("sgldoctor: reading from the terminal; Ctrl-D ends the text", file=sys.stderr)
     try:
         descriptor = sys.stdin.fileno() if args.file == "-" else os.open(args.file, os.O_RDONLY)
         for piece in redacted(_reader(descriptor, args.file), hiding() if args.pseudonyms else str):
@@ -109,4 +111,9 @@ def _reader(descriptor: int, name: str) -> Callable[[], bytes]:
 def _write(piece: bytes) -> None:
     view = memoryview(piece)
     while view:
-        view = view[os.write(1, view) :]
+        try:
+            view = view[os.write(1, view) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise InputError(f"cannot write the output: {error.strerror}") from error

@@ -92,7 +92,10 @@ def _show(args: Namespace, rules: Sequence[Rule]) -> int:
             from difflib import get_close_matches
 
             near = get_close_matches(name, by_slug, n=3)
-            raise InputError(f"no rule named {name!r}" + (f"; near are {', '.join(near)}" if near else ""))
+            raise InputError(
+                f"no rule named {name!r}"
+                + (f"; near are {', '.join(near)}" if near else "; 'sgldoctor rules list' names them")
+            )
     if args.format == "json":
         json.dump([_object(by_slug[name]) for name in args.names], sys.stdout, indent=1)
         print()

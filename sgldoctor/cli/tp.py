@@ -101,7 +101,8 @@ def _config(path: str) -> Facts:
 def _usable(facts: Facts, name: str) -> Facts:
     """The facts, where they say enough to judge by; raises InputError where a table would be a guess."""
     if not facts.known("model"):
-        raise InputError("; ".join(entry.because for entry in facts.unknown) or f"{name}: no config.json was found")
+        because = "; ".join(entry.because for entry in facts.unknown) or f"{name}: no config.json was found"
+        raise InputError(f"{because}; name the model's folder, or its config.json with --config")
     if not facts.one("model").get("heads"):
         because = "".join(f" ({entry.what}: {entry.because})" for entry in facts.unknown)
         raise InputError(f"{name}: its config.json states no number of attention heads{because}")

@@ -68,8 +68,8 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.knowledge import releases
 
     old, new = (
-        _known(common.release(getattr(args, "from")) or _installed(args), "--from"),
-        _known(common.release(args.to), "--to"),
+        _known(common.release(getattr(args, "from"), "--from") or _installed(args), "--from"),
+        _known(common.release(args.to, "--to"), "--to"),
     )
     before, after = releases.release(old), releases.release(new)
     if before is None or after is None:

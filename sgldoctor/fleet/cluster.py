@@ -45,15 +45,17 @@ def gather(fleet: Fleet, asked: Asked, *, progress: bool) -> str:
     Each snapshot is written as soon as it comes. Raises InputError where the cluster cannot be asked at all.
     """
     folder = _folder(asked.keep)
-    print(f"sgldoctor: snapshots are kept in {folder}", file=sys.stderr)
     names: dict[str, str] = {}
     waiting: set[str] = set()
     failed = 0
     for event in _events(asked):
         kind, identity = event.get("event"), str(event.get("id"))
         if kind == "error":
+            if not asked.keep:
+                os.rmdir(folder)
             raise InputError(shorten(clean(str(event.get("because"))), 500))
         if kind == "nodes":
+            print(f"sgldoctor: snapshots are kept in {folder}", file=sys.stderr)
             names = _names(event["nodes"])
             waiting = {str(node["id"]) for node in event["nodes"] if node["alive"]}
             for node in event["nodes"]:

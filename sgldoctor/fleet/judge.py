@@ -92,7 +92,7 @@ def _between(
             "fleet.clock", launches.clocks({fleet.names[node]: skew for node, skew in fleet.skews.items()}), "derived"
         )
     facts.put("fleet.unread", _unread(fleet), "derived")
-    if not fleet.names:
+    if not fleet.names and not fleet.unread:
         facts.put_unknown("nodes", "no snapshot could be read", essential=True)
     rules: list[Rule] = [rule for rule in load(options.folders) if any(m.each.startswith("fleet") for m in rule.facts)]
     return pipeline.conclude("fleet", facts, (), rules, options, ("none",))

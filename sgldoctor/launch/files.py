@@ -46,6 +46,8 @@ def read(path: str, environ: Mapping[str, str] | None = None) -> list[Located]:
         raise unreadable(path, error) from error
     if len(data) > LIMIT:
         raise InputError(f"{path} is larger than {LIMIT >> 20} MiB: no script or manifest")
+    if b"\0" in data[:4096]:
+        raise InputError(f"{path} is not text")
     found = find(data.decode("utf-8-sig", "replace"), path, environ)
     if not found:
         raise InputError(f"{path} holds no SGLang server command")

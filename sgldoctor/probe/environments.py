@@ -234,7 +234,9 @@ def _ask(path: str, label: str) -> Layout:
         version, prefix, executable = str(said["version"]), str(said["prefix"]), str(said["executable"])
     except (ValueError, KeyError, TypeError):
         last = answer.stderr.strip().splitlines()[-1:] or [f"exit status {answer.status}"]
-        raise InputError(f"{label}: not a Python interpreter ({last[0][:200]})") from None
+        # A program that is no Python repeats the code that it was given: that tells a reader nothing.
+        said = last[0] if len(last[0]) < 120 else f"exit status {answer.status}"
+        raise InputError(f"{label}: not a Python interpreter ({said})") from None
     # A shim (pyenv, asdf) runs another interpreter, perhaps that of a virtual environment, which -S does not show.
     if executable and os.path.realpath(executable) != os.path.realpath(path):
         inner = os.path.dirname(os.path.dirname(executable))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 
+from sgldoctor.errors import unreadable
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
 from sgldoctor.probe.target import Target
@@ -128,7 +129,7 @@ def load(path: str) -> tuple[dict[str, Any] | None, str]:
         with open(path, "rb") as file:
             config = json.loads(file.read(LIMIT))
     except OSError as error:
-        return None, f"{path}: {error.strerror or error}"
+        return None, str(unreadable(path, error))
     except (ValueError, RecursionError):
         return None, f"{path} is not valid JSON"
     return (config, "") if isinstance(config, dict) else (None, f"{path} is no JSON object")

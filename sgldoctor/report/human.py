@@ -100,6 +100,8 @@ def _verdict(report: Report) -> Line:
         tail = f", and {more} more problem{'s' if more > 1 else ''}" if more > 0 else ""
         return [("bad", "PROBLEM  "), ("title", safe(first.title)), ("dim", tail)]
     if report.status == HEALTHY:
+        if report.command == "launch" and not lines:
+            return [("good", "HEALTHY  "), ("title", "no launch line of SGLang found")]
         tail = f" ({counted(warnings, 'warning')})" if warnings else ""
         return [("good", "HEALTHY  "), ("title", f"no problem found {where}".rstrip()), ("dim", tail)]
     if report.failures:

@@ -86,4 +86,4 @@ def test_no_option_is_lost(scripts: Path) -> None:
 
 
 def test_another_shell_is_refused() -> None:
-    assert "invalid choice" in one_line(doctor("completion", "tcsh"))
+    assert "choose from bash, zsh, fish" in one_line(doctor("completion", "tcsh"))

@@ -44,7 +44,18 @@ def test_no_command_shows_the_help() -> None:
     [
         (["chek"], "did you mean 'check'"),
         (["explain", "--frmat", "json"], "unrecognized arguments"),
-        (["explain", "--format", "yaml"], "invalid choice"),
+        (["crash.log"], "no such command: crash.log; there are check, explain"),
+        (["README.md"], "README.md is a file, and a command comes first: sgldoctor explain README.md"),
+        (["-v", "check"], "-v: a command comes first, as in 'sgldoctor check -v'"),
+        (["help", "chek"], "did you mean 'check'"),
+        (["explain", "--format", "yaml"], "--format 'yaml': choose from human, json, markdown"),
+        (["explain", "--sglang", "abc", "-"], "--sglang 'abc' is no release, such as"),
+        (["upgrade", "--to", "abc", "--from", "0.5.8"], "--to 'abc' is no release, such as"),
+        (["check", "--launch"], "--launch: a value is missing"),
+        (["launch", "--gpus", "0", "--", "x"], "sgldoctor: --gpus: '0' is no number from 1"),
+        (["explain", "--ignore", "shm-too-small=x@2027-13-01", "-"], "there is no day 2027-13-01"),
+        (["tp", "no/such-model"], "name the model's folder, or its config.json with --config"),
+        (["tp", "--config", "/"], "/ is a folder, not a file"),
         (["explain", "/nonexistent/crash.log"], "/nonexistent/crash.log"),
         (["explain", "/"], "/"),
         (["explain", "--rules", "/nonexistent", "-"], "no such folder of rules"),
@@ -52,9 +63,9 @@ def test_no_command_shows_the_help() -> None:
         (["check", "--python", "/nonexistent/python"], "/nonexistent/python"),
         (["check", "--venv", "/nonexistent"], "/nonexistent"),
         (["check", "--python", "a", "--venv", "b"], "give one"),
-        (["rules", "show", "no-such-rule"], "no rule named"),
+        (["rules", "show", "no-such-rule"], "no rule named 'no-such-rule'; 'sgldoctor rules list' names them"),
         (["rules", "show"], "which rule"),
-        (["rules"], "missing: action\n"),
+        (["rules"], "missing: action (list, show, lint, test, new, docs)\n"),
         (["check", "--pid", "abc"], "--pid 'abc': a whole number is needed"),
     ],
 )
@@ -103,15 +114,58 @@ def test_an_ignored_rule_stays_counted(tmp_path: Path) -> None:
     silenced = doctor("explain", *rules, "--ignore", "mine=known since May@2999-01-01", "-", stdin=log)
     assert b"known since May" in silenced.stdout
     assert silenced.returncode == 0
-    assert doctor("explain", *rules, "--ignore", "mine=too old@2001-01-01", "-", stdin=log).returncode == 1
+    ended = doctor("explain", *rules, "--ignore", "mine=too old@2001-01-01", "-", stdin=log)
+    assert ended.returncode == 1
+    assert b"mine is no longer ignored: that ended on 2001-01-01" in ended.stderr
     assert doctor("explain", *rules, "--exit-zero", "-", stdin=log).returncode == 0
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m sgldoctor rules list | head -n 1", shell=True, capture_output=True, cwd=ROOT, check=False
-    )
-    assert b"Traceback" not in done.stderr
+@pytest.mark.parametrize("arguments", ["rules list", "explain --exit-zero README.md", "redact README.md", "--help"])
+def test_a_reader_that_goes_away_is_no_error_and_no_verdict(arguments: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "sgldoctor", *arguments.split()],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert child.stderr.read() == b""
+    assert child.returncode == 128 + 13
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", ["rules list", "explain README.md", "redact README.md", "--help"])
+def test_an_output_that_cannot_be_written_is_told(arguments: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sgldoctor", *arguments.split()],
+            stdout=full, stderr=subprocess.PIPE, cwd=ROOT, check=False,
+        )  # fmt: skip
+    assert one_line(done) == "sgldoctor: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_defect(closed: str) -> None:
+    command = f"exec {sys.executable} -m sgldoctor explain fixtures/missing-libcudnn/fires-import.log {closed}"
+    done = subprocess.run(command, shell=True, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr == b""
+    assert (b"cuDNN" in done.stdout) == (">&-" not in closed.split())
+
+
+def test_help_for_one_command() -> None:
+    assert doctor("help", "explain").stdout == doctor("explain", "--help").stdout
+
+
+def test_a_script_that_is_binary_holds_no_launch_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.bin"
+    path.write_bytes(b"\x7fELF\0\0\n-a --b --model-path x --tp 2\n")
+    assert f"{path} is not text" in one_line(doctor("launch", "--file", str(path)))
+
+
+def test_a_lint_that_met_no_launch_line_says_so(tmp_path: Path) -> None:
+    done = doctor("lint", str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, b"HEALTHY  no launch line of SGLang found\n")
 
 
 @pytest.mark.parametrize(
