@@ -25,7 +25,7 @@ LONG = 1200
 
 _TAGS = lazy(r"^#{1,6} +(?:\W{0,3}\[[^\]\n]{1,40}\]:?\s{0,3}){0,4}")
 _FAILS = lazy(
-    r"\b(?:errors?|fail(?:s|ed|ing|ure)?|crash(?:es|ed|ing)?|exception|rais(?:es|ed)|throws?|threw|throwing|traceback|"
+    r"\b(?:errors?|assertions?|fail(?:s|ed|ing|ure)?|crash(?:es|ed|ing)?|exception|rais(?:es|ed)|throws?|threw|throwing|traceback|"
     r"can ?not|can't|could not|couldn't|unable to|not found|missing|outdated|incomplete|wrong|stale|instead of|"
     r"unsupported|not supported|does(?: no|n')t work|undefined|invalid|refuse[sd]?|abort(?:s|ed)?|unrecognized|"
     r"mismatch|incompatible|not (?:a|an|available|installed|defined|implemented|compatible|serializable)|no such|"

@@ -27,6 +27,8 @@ _BEGIN = lazy(
 _INSIDE = lazy(
     r"(?:[A-Z][A-Z0-9_]{1,80}=\S{0,200} )*(?:\S{0,200}/)?python[\d.]* (?:-\w+ )*-m sglang\.launch_server\b.*"
 )
+_QUOTED = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb"}
+"""What closes a quotation that each of these opens."""
 _ASSIGNMENT = lazy(
     r"(?P<name>[A-Za-z_][A-Za-z0-9_]{1,80})=(?P<value>\"[^\"]{0,2000}\"|'[^']{0,2000}'|[^\s\"';|&]{0,2000})"
 )
@@ -100,7 +102,9 @@ def _command(command: str, line: int, paste: Paste) -> None:
         inside = _INSIDE.search(command)
         if inside is None or "`" in command[: inside.start()]:
             return
-        command = inside[0]
+        # In a sentence a command ends where the quotation does.
+        opened = _QUOTED.get(command[: inside.start()][-1:], "")
+        command = inside[0].partition(opened)[0] if opened else inside[0]
     command = command.strip("`")
     server = _SERVER.search(command)
     for match in _ASSIGNMENT.finditer(command[: server.start() if server else 0]):

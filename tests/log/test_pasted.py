@@ -160,6 +160,18 @@ def test_what_only_names_the_server_is_no_launch_line(text: str) -> None:
     assert not reading(text).facts.known("launch")
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'Neither "python -m sglang.launch_server --model-path m --port 30000" nor "sgl.Runtime(model_path=m)" works.',
+        "We start it with \u2018python -m sglang.launch_server --model-path m --port 30000\u2019 or from a notebook.",
+    ],
+)
+def test_a_command_in_a_sentence_ends_with_its_quotation(sentence: str) -> None:
+    (launch,) = reading(sentence + "\n").facts.rows("launch")
+    assert launch["command"] == "python -m sglang.launch_server --model-path m --port 30000"
+
+
 def test_a_server_args_dump_gives_options_without_secrets() -> None:
     text = (
         "[2025-02-24 19:26:02] server_args=ServerArgs(model_path='/model', context_length=None, api_key='s3cret', tp_size=16, "  # noqa: E501
