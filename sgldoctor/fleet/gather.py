@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 
 from sgldoctor.facts import Facts, Row
-from sgldoctor.fleet.reduce import own_names, rank_of, reduced, varies
+from sgldoctor.fleet.reduce import HEADS, RANK, given, own_names, reduced, varies
 from sgldoctor.fleet.sources import Item
 from sgldoctor.report.text import clean, shorten
 from sgldoctor.rules.schema import Rule
@@ -57,12 +57,16 @@ class Fleet:
         self.asked = asked or {}
         self.names: list[str] = []
         self.ranks: dict[int, str] = {}
+        self.heads: dict[int, str] = {}
+        """Where each node's launch line says that the nodes meet; each node of a group may name itself."""
         self.addresses: dict[int, list[str]] = {}
         """Names and addresses of the nodes that have a launch line."""
         self.skews: dict[int, float] = {}
         self.groups: list[Group] = []
         self.tables: list[Table] = []
         self.unread: list[Unread] = []
+        self.passed: list[Item] = []
+        """Streams with lines that are no snapshots."""
         self._known: dict[bytes, int] = {}
         self._by_key: dict[bytes, int] = {}
         self._used: dict[str, int] = {}
@@ -74,6 +78,9 @@ class Fleet:
 
     def add(self, item: Item) -> None:
         """Take over one snapshot; what is refused is noted."""
+        if item.passed:
+            self.passed.append(item)
+            return
         if item.data is None:
             self.unread.append(Unread(item.name, item.because))
             return
@@ -130,9 +137,11 @@ class Fleet:
         self.groups[number].nodes.append(node)
         if arguments:
             self.addresses[node] = own
-            rank = rank_of(arguments)
+            rank, head = given(arguments, RANK), given(arguments, *HEADS)
             if rank is not None:
                 self.ranks[node] = rank
+            if head is not None:
+                self.heads[node] = head
         skew = data.get("skew_s")  # put in by whoever gathered the snapshot and looked at the clock meanwhile
         if isinstance(skew, int | float) and not isinstance(skew, bool) and abs(skew) < 1e12:
             self.skews[node] = float(skew)

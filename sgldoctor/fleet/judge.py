@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sgldoctor import pipeline
 from sgldoctor.derive.launch import options as launch_options
@@ -11,10 +11,11 @@ from sgldoctor.fix.recipe import Fix
 from sgldoctor.fleet import drift, launches
 from sgldoctor.fleet.gather import Fleet, Group, columns
 from sgldoctor.fleet.ranges import short
-from sgldoctor.fleet.reduce import OWN
+from sgldoctor.fleet.reduce import hide_own
 from sgldoctor.fleet.sources import Item
 from sgldoctor.pipeline import Options
 from sgldoctor.report.model import HEALTHY, PROBLEMS, UNKNOWN, Ignored, Node, Report, key
+from sgldoctor.report.text import counted
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import ROLES, SEVERITIES, Evidence, Finding, Rule
 from sgldoctor.typed import NamedTuple
@@ -50,9 +51,9 @@ def report(fleet: Fleet, options: Options, areas: Sequence[str] = ()) -> Report:
         kept.unknown = facts.unknown
         bare = tuple(finding._replace(events=(), rows=()) for finding in found.findings)
         judged.append(Judged(group, found._replace(facts=kept, findings=bare)))
-    differences = drift.differences([(fleet.alike(group), group.nodes) for group in fleet.groups])
-    between = _between(fleet, lines, differences, options)
-    return _together(fleet, judged, between, differences, options)
+    marks: dict[str, Sequence[int]] = {}
+    between = _between(fleet, lines, options, marks)
+    return _together(fleet, judged, between, marks, options)
 
 
 def _lines(fleet: Fleet, group: Group, facts: Facts) -> list[launches.Line]:
@@ -61,36 +62,43 @@ def _lines(fleet: Fleet, group: Group, facts: Facts) -> list[launches.Line]:
         return []
     if not facts.known("launch.option"):
         facts.merge(launch_options(facts))
+    first = fleet.addresses.get(group.nodes[0], [])
     found = {
-        str(row["flag"]): str(row.get("value") or "") if row.get("known", True) else None
+        str(row["flag"]): hide_own(str(row.get("value") or ""), first) if row.get("known", True) else None
         for row in facts.rows("launch.option")
     }
-    head = found.get("--dist-init-addr")
-    alike = [str(row.get("text")) for row in fleet.alike(group).get("launch.argument", ())]
-    if head and len(group.nodes) > 1 and any(OWN in text and text.endswith(head.rpartition(":")[2]) for text in alike):
-        found["--dist-init-addr"] = f"{OWN}:{head.rpartition(':')[2]}"
-    return [
-        launches.Line(fleet.names[node], fleet.ranks.get(node), fleet.addresses.get(node, []), found)
-        for node in group.nodes
-    ]
+    head = found.pop(launches.HEAD, None)
+    lines = []
+    for node in group.nodes:
+        met = head and fleet.heads.get(node, head)
+        own = fleet.addresses.get(node, [])
+        lines.append(launches.Line(fleet.names[node], fleet.ranks.get(node), own, met or "", found))
+    return lines
 
 
-def _between(
-    fleet: Fleet, lines: Sequence[launches.Line], differences: Sequence[drift.Difference], options: Options
-) -> Report:
-    """What is wrong between nodes: the facts of the fleet, and the findings of rules about them."""
+def _between(fleet: Fleet, lines: Sequence[launches.Line], options: Options, marks: dict[str, Sequence[int]]) -> Report:
+    """What is wrong between nodes: the facts of the fleet, and the findings of rules about them.
+
+    Into ``marks`` comes, by the text of each row, which nodes it is about.
+    """
     facts = Facts()
+    differences = drift.differences([(fleet.alike(group), group.nodes) for group in fleet.groups])
     facts.put("fleet", {"nodes": len(fleet.names), "groups": len(fleet.groups), "unread": len(fleet.unread)}, "derived")
     rows = drift.rows(differences, fleet.names)
     facts.put("fleet.drift", rows[:DRIFT_SHOWN], "derived")
+    apart = (nodes for one in differences for _, nodes in one.values[1:])
+    marks.update(zip((str(row["text"]) for row in rows), apart, strict=True))
     if len(rows) > DRIFT_SHOWN:
         facts.put_unknown("fleet.drift", f"{len(rows) - DRIFT_SHOWN} more differences are not listed")
+    places = {name: node for node, name in enumerate(fleet.names)} if lines or fleet.skews else {}
     if lines:
-        facts.put("fleet.launch", launches.problems(lines), "derived")
+        problems = launches.problems(lines)
+        facts.put("fleet.launch", [problem.row for problem in problems], "derived")
+        marks.update({str(one.row["text"]): [places[name] for name in one.nodes] for one in problems})
     if fleet.skews:
-        facts.put(
-            "fleet.clock", launches.clocks({fleet.names[node]: skew for node, skew in fleet.skews.items()}), "derived"
-        )
+        clocks = launches.clocks({fleet.names[node]: skew for node, skew in fleet.skews.items()})
+        facts.put("fleet.clock", clocks, "derived")
+        marks.update({str(row["text"]): [places[str(row["node"])]] for row in clocks})
     facts.put("fleet.unread", _unread(fleet), "derived")
     if not fleet.names and not fleet.unread:
         facts.put_unknown("nodes", "no snapshot could be read", essential=True)
@@ -119,7 +127,7 @@ def _together(
     fleet: Fleet,
     judged: Sequence[Judged],
     between: Report,
-    differences: Sequence[drift.Difference],
+    marks: Mapping[str, Sequence[int]],
     options: Options,
 ) -> Report:
     total = len(fleet.names)
@@ -150,7 +158,7 @@ def _together(
         ignored=tuple(ignored.values()),
         failures=(),
         strict=options.strict,
-        nodes=_nodes(fleet, judged, _apart(between, differences)),
+        nodes=_nodes(fleet, judged, _apart(between, marks)),
     )
 
 
@@ -196,22 +204,19 @@ def _gaps(facts: Facts, judged: Sequence[Judged], fleet: Fleet) -> None:
         more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
         on = "all nodes" if len(nodes) == total else short(fleet.names[node] for node in sorted(set(nodes)))
         facts.put_unknown(what, f"on {on}: {reasons[0]}{more}", essential=essential)
+    for item in fleet.passed:
+        facts.put_unknown(f"{counted(item.passed, 'line')} of {item.name}", f"passed over: {item.because}")
     for row in facts.rows("fleet.unread"):
         facts.put_unknown(f"{row['count']} of {total + len(fleet.unread)} nodes", str(row["text"]), essential=True)
 
 
-def _apart(between: Report, differences: Sequence[drift.Difference]) -> dict[int, list[Finding]]:
-    """By node the causes that say in what it differs from the others."""
-    causes = {
-        (finding.params.get("kind"), finding.params.get("what"), finding.params.get("value")): finding
-        for finding in between.causes
-    }
+def _apart(between: Report, marks: Mapping[str, Sequence[int]]) -> dict[int, list[Finding]]:
+    """By node the causes between nodes that are about it: in what it differs, or what its launch line does."""
     found: dict[int, list[Finding]] = {}
-    for one in differences:
-        for value, nodes in one.values[1:]:
-            cause = causes.get((one.kind, one.what, drift.shown(value)))
-            for node in nodes if cause else ():
-                found.setdefault(node, []).append(cause)  # type: ignore[arg-type]
+    for finding in between.causes:
+        nodes = {node for row in finding.rows for node in marks.get(str(row.get("text")), ())}
+        for node in nodes:
+            found.setdefault(node, []).append(finding)
     return found
 
 

@@ -18,6 +18,9 @@ from sgldoctor.typed import Any
 OWN = "<own>"
 """Stands for the node's own name or address."""
 RANK = "--node-rank"
+HEADS = ("--dist-init-addr", "--nccl-init-addr")
+_SERVICES = ("lo", "kube-ipvs", "nodelocaldns", "dummy")
+"""Interfaces that hold the same addresses on every node: loopback, and those of Kubernetes' services."""
 
 _DROPPED = {
     "gpus": ("uuid", "memory_free_mib"),
@@ -93,65 +96,59 @@ def _values(rows: list[Row], own: Sequence[str]) -> list[Row]:
     for row in rows:
         value = row.get("value")
         if isinstance(value, str) and any(name in value for name in own):
-            row["value"] = _own(value, own)
+            row["value"] = hide_own(value, own)
     return rows
 
 
 def _arguments(rows: list[Row], own: Sequence[str]) -> list[Row]:
     texts = [str(row.get("text")) for row in rows]
-    place = rank_place(texts)
-    nodes = _number(texts, "--nnodes")
+    place = _place(texts, RANK)
+    size = given(texts, "--nnodes") or ""
     for index, row in enumerate(rows):
         text = texts[index]
         if index == place:
             # Only whether it is one of the nodes counts for the node by itself; that no two are alike, for all.
             flag, equals, value = text.rpartition("=")
-            inside = value.isdigit() and nodes is not None and int(value) < nodes
+            inside = value.isdigit() and size.isdigit() and int(value) < int(size)
             row["text"] = f"{flag}{equals}" + (("0" if int(value) == 0 else "1..") if inside else value)
         elif any(name in text for name in own):
-            row["text"] = _own(text, own)
+            row["text"] = hide_own(text, own)
     return rows
 
 
-def rank_place(texts: Sequence[str]) -> int | None:
-    """Which argument holds the node's rank: the one behind ``--node-rank``, or ``--node-rank=3`` itself; the last."""
+def _place(texts: Sequence[str], *flags: str) -> int | None:
+    """Which argument holds the value of a flag: the one behind it, or ``--flag=value`` itself; the last one counts."""
     place = None
     for index, text in enumerate(texts):
-        if text == RANK and index + 1 < len(texts):
+        if text in flags and index + 1 < len(texts):
             place = index + 1
-        elif text.startswith(f"{RANK}="):
+        elif text.partition("=")[0] in flags and "=" in text:
             place = index
     return place
 
 
-def rank_of(texts: Sequence[str]) -> str | None:
-    """The node's rank as it is written; None where the line has none."""
-    place = rank_place(texts)
-    return None if place is None else texts[place].rpartition("=")[2]
+def given(texts: Sequence[str], *flags: str) -> str | None:
+    """The value of a flag (by any of its names) as it is written; None where the line has none."""
+    place = _place(texts, *flags)
+    if place is None:
+        return None
+    return texts[place].partition("=")[2] if texts[place].startswith("--") else texts[place]
 
 
-def _number(texts: Sequence[str], flag: str) -> int | None:
-    found = None
-    for index, text in enumerate(texts):
-        value = text.partition("=")[2] if text.startswith(f"{flag}=") else ""
-        if text == flag and index + 1 < len(texts):
-            value = texts[index + 1]
-        if value.isdigit():
-            found = int(value)
-    return found
-
-
-def _own(text: str, own: Sequence[str]) -> str:
+def hide_own(text: str, own: Sequence[str]) -> str:
+    """``text`` with :data:`OWN` for the node's own names."""
     for name in own:
         text = re.sub(rf"(?<![\w.:-]){re.escape(name)}(?![\w-]|\.\d|\.[a-z])", OWN, text)
     return text
 
 
 def own_names(host: str, interfaces: Sequence[Any]) -> list[str]:
-    """The names and addresses by which a node is called; loopback is everybody's."""
+    """The names and addresses by which a node is called; those of loopback and of services are everybody's."""
     names = {host, host.partition(".")[0]} if len(host) > 1 else set()
     for row in interfaces:
-        if isinstance(row, dict) and row.get("name") != "lo" and isinstance(row.get("addresses"), list):
+        if not isinstance(row, dict) or str(row.get("name")).startswith(_SERVICES):
+            continue
+        if isinstance(row.get("addresses"), list):
             names |= {str(address) for address in row["addresses"] if len(str(address)) > 3}
     return sorted(names, key=len, reverse=True)
 

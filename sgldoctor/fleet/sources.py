@@ -27,19 +27,21 @@ _GZIP, _BZIP, _XZ = b"\x1f\x8b", b"BZh", b"\xfd7zXZ"
 
 
 class Item(NamedTuple):
-    """One thing that should be a snapshot: what was read, or why it is refused.
+    """One thing that should be a snapshot: what was read, or why it is refused; or lines that are none.
 
     Attributes:
         name: file, member or line, for messages.
         data: the parsed object, None where it is refused.
         because: why it is refused.
         file: the file it came from, ``""`` for standard input.
+        passed: number of lines that were passed over, 0 for a snapshot; ``because`` says why.
     """
 
     name: str
     data: dict[str, Any] | None
     because: str = ""
     file: str = ""
+    passed: int = 0
 
 
 def items(paths: Sequence[str], stdin: BinaryIO | None = None) -> Iterator[Item]:
@@ -113,7 +115,7 @@ def _whole(raw: bytes, path: str) -> Iterator[Item]:
 
     found = False
     for item in _lines(io.BytesIO(raw), path, path):
-        found = True
+        found |= not item.passed
         yield item
     if not found:
         yield Item(path, None, "it holds no JSON object: not a snapshot", path)
@@ -158,15 +160,16 @@ def _archive(stream: BinaryIO, path: str) -> Iterator[Item]:
         yield Item(path, None, f"not a tar archive, or damaged: {shorten(clean(str(error)), 200)}", path)
 
 
-_LABEL = re.compile(rb"[^{]{0,400}?(?=\{)")
-"""What srun -l, kubectl --prefix and ansible -o put in front of a line."""
+_LABEL = re.compile(rb"[^{]{1,400}?(?=\{\s{0,4}\")")
+"""What srun -l, kubectl --prefix and ansible -o put in front of a line; an object begins with a brace and a name."""
 
 
 def _lines(stream: BinaryIO, name: str, file: str) -> Iterator[Item]:
     """One snapshot on each line, or as ``sgldoctor snapshot`` writes it, over many; other lines are noise."""
     number = 0
     held: list[bytes] | None = None
-    size = begin = 0
+    size = begin = passed = 0
+    example = ""
     while line := stream.readline(LARGEST + 1):
         number += 1
         if len(line) > LARGEST:
@@ -199,10 +202,16 @@ def _lines(stream: BinaryIO, name: str, file: str) -> Iterator[Item]:
             held, size, begin = [line], len(line), number
             continue
         label = _LABEL.match(bare)
-        if label:
-            yield _item(bare[label.end() :], f"{name}, line {number}", file)
+        if bare.startswith(b"{") or label:
+            yield _item(bare[label.end() if label else 0 :], f"{name}, line {number}", file)
+        elif bare:
+            passed += 1
+            example = example or f"line {number}: {shorten(clean(bare[:400].decode('utf-8', 'replace')), 100)}"
     if held is not None:
         yield Item(f"{name}, line {begin}", None, "cut off in the middle", file)
+    if passed:
+        them = "it begins no JSON object" if passed == 1 else "they begin no JSON object"
+        yield Item(name, None, f"{them}: {example}", file, passed)
 
 
 def _item(raw: bytes, name: str, file: str) -> Item:

@@ -55,6 +55,7 @@ NODES: dict[str, dict[str, str]] = {
         "value": "value of the option on these nodes",
         "majority": "its value on the others",
         "note": "one sentence",
+        "server": "address at which the nodes of the server meet",
     },
     "fleet.clock": {"node": "node", "skew_s": "seconds by which its clock is ahead of the others"},
     "fleet.failures": {

@@ -86,14 +86,15 @@ def server(*ranks: str | None, nnodes: str = "", head: str = "10.0.0.0:5000", **
             f"node{place}",
             rank,
             [f"node{place}", f"10.0.0.{place}"],
-            {"--dist-init-addr": head, "--nnodes": nnodes or str(len(ranks)), "--tp-size": "8", **options},
+            head,
+            {"--nnodes": nnodes or str(len(ranks)), "--tp-size": "8", **options},
         )
         for place, rank in enumerate(ranks)
     ]
 
 
 def kinds(lines: list[Line]) -> list[tuple[str, str]]:
-    return [(row["kind"], row["what"]) for row in problems(lines)]
+    return [(one.row["kind"], one.row["what"]) for one in problems(lines)]
 
 
 def test_a_sound_server_and_two_servers_side_by_side() -> None:
@@ -110,18 +111,35 @@ def test_ranks() -> None:
     assert kinds(server("0", "$RANK", nnodes="2")) == [], "a rank that is not known is no fault"
 
 
+def test_servers_of_one_node_may_all_name_the_same_address() -> None:
+    for head in ("127.0.0.1:29500", "localhost:5000", "172.17.0.1:5000"):
+        assert kinds(server("0", "0", "0", nnodes="1", head=head)) == []
+    assert kinds([line._replace(head=f"{line.node}:1") for line in server("0", "0", nnodes="1")]) == []
+
+
+def test_an_address_that_every_node_has_is_no_meeting_place() -> None:
+    assert ("head", "127.0.0.1:5000") in kinds(server("0", "1", head="127.0.0.1:5000"))
+    bridged = [line._replace(own=[*line.own, "172.17.0.1"]) for line in server("0", "1", head="172.17.0.1:5000")]
+    assert kinds(bridged) == [("head", "172.17.0.1:5000")]
+    here = [line._replace(own=["here"]) for line in server("0", "1", head="127.0.0.1:5000")]
+    assert kinds(here) == [], "two nodes that are one machine do meet there"
+
+
 def test_options_that_differ() -> None:
     lines = server("0", "1", "2")
     lines[1] = lines[1]._replace(options={**lines[1].options, "--tp-size": "16", "--host": "10.0.0.1"})
     lines[2] = lines[2]._replace(options={**lines[2].options, "--tp-size": None})
-    (row,) = problems(lines)
+    ((row, nodes),) = problems(lines)
+    assert nodes == ("node1",)
     assert (row["kind"], row["what"], row["nodes"], row["value"]) == ("option", "--tp-size", "node1", "16")
 
 
 def test_the_head_is_where_rank_0_runs() -> None:
     assert kinds(server("1", "0")) == [("head", "10.0.0.0:5000")]
     assert kinds(server("1", "0", head="head.example:5000")) == [], "a name may be anybody's"
-    assert ("head", f"{OWN}:5000") in kinds(server("0", "1", head=f"{OWN}:5000"))
+    each = [line._replace(head=f"{line.node}:5000") for line in server("0", "1")]
+    assert kinds(each) == [("head", f"{OWN}:5000")]
+    assert kinds(each[:1]) == [("missing-rank", "2")], "rank 0 may wait at itself"
 
 
 def test_launch_lines_of_snapshots_are_compared() -> None:
@@ -138,6 +156,72 @@ def test_launch_lines_of_snapshots_are_compared() -> None:
     ]
     assert len(judge.gather(map(item, nodes), Options()).groups) == 2, "the head, and all others"
     assert found.exit_status == 1
+
+
+def started(text: str, rank: int, head: str = "10.0.0.0:5000") -> Data:
+    return launch_line(f"--model-path m {text} --node-rank {rank} --dist-init-addr {head}")
+
+
+FAULTS = {
+    "--node-rank 1 is given to 2 nodes": (["--tp 32 --nnodes 4"] * 4, [0, 1, 1, 3], [1, 2]),
+    "no line here has rank 2": (["--tp 32 --nnodes 4"] * 4, [0, 1, 1, 3], [1, 2]),
+    "no line here has rank 3": (["--tp 40 --nnodes 5"] * 4, [0, 1, 2, 4], [0, 1, 2, 3]),
+    "--node-rank must be below": (["--tp 32 --nnodes 4"] * 4, [0, 1, 2, 7], [3]),
+    "--tp-size is 16": (["--tp 32 --nnodes 4"] * 3 + ["--tp 16 --nnodes 4"], [0, 1, 2, 3], [3]),
+    "is an address of node00000": (["--tp 32 --nnodes 4"] * 4, [1, 0, 2, 3], [0, 1]),
+}
+
+
+@pytest.mark.parametrize("said", FAULTS)
+def test_faults_of_launch_lines_are_marked_on_their_nodes(said: str) -> None:
+    lines, ranks, marked = FAULTS[said]
+    nodes = list(fleet(6, ()))
+    for data, line_, rank in zip(nodes, lines, ranks, strict=False):
+        data["facts"].update(started(line_, rank))
+    found = report(nodes)
+    assert [place for place, node in enumerate(found.nodes) if said in " ".join(node.causes)] == marked
+    assert all(found.nodes[place].status == "problems" for place in marked)
+    assert [node.status for node in found.nodes[4:]] == ["healthy", "healthy"]
+    cells = [cell for cell in render(found).split("<li class=")[1:] if said in cell.partition(">")[0]]
+    assert len(cells) == len(marked)
+
+
+def test_the_heads_of_several_servers_are_not_taken_for_one() -> None:
+    nodes = list(fleet(8, ()))
+    for place, data in enumerate(nodes):
+        head = f"10.0.0.{place // 2 * 2}:5000"
+        data["facts"].update(started("--tp 16 --nnodes 2", place % 2, head))
+    found = report(nodes)
+    assert found.facts.rows("fleet.launch") == ()
+    assert found.status == "healthy"
+
+
+def test_nodes_that_each_wait_at_themselves() -> None:
+    nodes = list(fleet(3, ()))
+    for place, data in enumerate(nodes):
+        data["facts"].update(started("--tp 24 --nnodes 3", place, f"10.0.0.{place}:5000"))
+    (row,) = report(nodes).facts.rows("fleet.launch")
+    assert (row["kind"], row["count"]) == ("head", 3)
+
+
+def test_two_servers_with_the_same_fault_are_told_apart() -> None:
+    nodes = list(fleet(4, ()))
+    for place, data in enumerate(nodes):
+        data["facts"].update(started("--tp 16 --nnodes 2", 1, "10.0.0.0:5000" if place < 2 else "10.0.0.2:5000"))
+    found = report(nodes)
+    twice = [finding for finding in found.causes if "is given to 2 nodes" in finding.title]
+    assert len(twice) == 2
+    for node, other in zip(found.nodes[:2], found.nodes[2:], strict=True):
+        assert not set(node.causes) & set(other.causes)
+
+
+def test_a_clock_that_is_off_is_marked_on_its_node() -> None:
+    nodes = list(fleet(4, ()))
+    for place, data in enumerate(nodes):
+        data["skew_s"] = 93.0 if place == 2 else 0.1
+    found = report(nodes)
+    assert [bool(node.causes) for node in found.nodes] == [False, False, True, False]
+    assert found.nodes[2].status == "healthy", "a warning is no problem of the node"
 
 
 def test_clocks() -> None:

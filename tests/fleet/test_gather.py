@@ -18,7 +18,7 @@ from sgldoctor.facts import Facts
 from sgldoctor.fleet import judge
 from sgldoctor.fleet.gather import Fleet, columns
 from sgldoctor.fleet.ranges import short
-from sgldoctor.fleet.reduce import _DROPPED, OWN, own_names, rank_of, reduced
+from sgldoctor.fleet.reduce import _DROPPED, HEADS, OWN, RANK, given, own_names, reduced
 from sgldoctor.fleet.sources import Item
 from sgldoctor.pipeline import Asked, Options
 from sgldoctor.report.model import Ignored, Node
@@ -170,13 +170,15 @@ def test_own_names_and_ranks() -> None:
         "node3.example", [{"name": "eth0", "addresses": ["10.0.0.3"]}, {"name": "lo", "addresses": ["127.0.0.1"]}]
     )
     assert set(own) == {"node3.example", "node3", "10.0.0.3"}
+    assert own_names("n", [{"name": "kube-ipvs0", "addresses": ["10.96.0.7"]}]) == [], "of a service, on every node"
     arguments = [
         {"text": text} for text in "--host 10.0.0.3 --nnodes 4 --node-rank 2 --dist-init-addr 10.0.0.31:1".split()
     ]
     shown = [row["text"] for row in reduced("launch.argument", arguments, own, {})]
     assert shown == f"--host {OWN} --nnodes 4 --node-rank 1.. --dist-init-addr 10.0.0.31:1".split()
-    assert rank_of(["--node-rank=7"]) == "7"
-    assert rank_of(["--nnodes", "2"]) is None
+    assert given(["--node-rank=7"], RANK) == "7"
+    assert given(["--nnodes", "2"], RANK) is None
+    assert given(["--nccl-init-addr", "a=b:1"], *HEADS) == "a=b:1"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,30 @@ def test_what_srun_kubectl_and_ansible_print() -> None:
     fleet = read(["-"], noise + labelled + one_line + pretty + b"srun: done\n")
     assert fleet.names == list("abcde")
     assert fleet.unread == []
+    ((name, _, because, _, passed),) = fleet.passed
+    assert (name, passed) == ("standard input", 3), "an empty line is none"
+    assert because == "they begin no JSON object: line 1: srun: job 7 queued"
+
+
+def test_what_only_looks_like_an_object_is_passed_over() -> None:
+    """Braces of programs are no damaged snapshots; an object that is cut off is one."""
+    noise = b"W0101 config {'a': 1} {x}\nset {1, 2}\n"
+    fleet = read(["-"], noise + line(named("a")) + b'3: {"schema": "sgldoct\n')
+    assert fleet.names == ["a"]
+    assert [item.passed for item in fleet.passed] == [2]
+    assert [entry.node for entry in fleet.unread] == ["standard input, line 4"]
+
+
+def test_lines_that_are_passed_over_are_told(tmp_path: Path) -> None:
+    stdin = b"srun: job 7 queued\nHF_TOKEN=hf_abcdefghijklmnopqrstuv\n" + line(named("a"))
+    command = [sys.executable, "-m", "sgldoctor", "fleet"]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert b"2 lines of standard input: passed over: they begin no JSON object: line 1: srun: job 7" in done.stdout
+    assert done.returncode == 0, "noise is no gap in what was examined"
+    (tmp_path / "noise.jsonl").write_bytes(b"only\nnoise\n")
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == 3
+    assert b"2 lines of " in done.stdout
 
 
 def test_what_they_print_may_be_kept_in_a_file(tmp_path: Path) -> None:
