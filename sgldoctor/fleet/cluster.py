@@ -18,7 +18,10 @@ from sgldoctor.report.text import clean, shorten
 from sgldoctor.snapshot import save
 from sgldoctor.typed import Any, NamedTuple
 
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from sgldoctor.fleet.ray_driver import main; main()"
+_CODE = (
+    "import sys; sys.path[:1] = [sys.argv[1], *filter(None, sys.path[:1])];"  # "-c" looks in the present folder first
+    "from sgldoctor.fleet.ray_driver import main; main()"
+)
 
 
 class Asked(NamedTuple):
