@@ -46,13 +46,13 @@ def render(report: Report) -> str:
     if not cases:
         cases.append(_case("verdict", "no problem found", "", "", ""))
     spent = sum(data["seconds"].values())
-    figures = f'tests="{len(cases)}" failures="{failures}" errors="{errors}" skipped="{skipped}" time="{spent:.3f}"'
+    figures = f'tests="{len(cases)}" failures="{failures}" errors="{errors}" time="{spent:.3f}"'
     name = f"sgldoctor {data['command']}"
     return "\n".join(
         [
             '<?xml version="1.0" encoding="UTF-8"?>',
             f'<testsuites name="{_attribute(name)}" {figures}>',
-            f'<testsuite name="{_attribute(name)}" {figures}>',
+            f'<testsuite name="{_attribute(name)}" {figures} skipped="{skipped}">',
             "<properties>"
             + _property("version", data["tool"]["version"])
             + _property("status", data["status"])

@@ -182,6 +182,9 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
         lines += _evidence(finding, width, verbosity)
         lines += paragraph("why", safe(finding.rule.about), width)
         lines += paragraph("stands in", safe(_standing(finding)), width) if finding.rule.when else []
+    elif places := [_place(entry) for entry in finding.evidence if entry.line and entry.file not in ("", "-")]:
+        more = f" and {len(places) - EVIDENCE_SHOWN} more" if len(places) > EVIDENCE_SHOWN else ""
+        lines += paragraph("at", ", ".join(places[:EVIDENCE_SHOWN]) + more, width)
     fixes = report.fixes.get(key(finding), ())
     for fix in fixes:
         lines += _fix(fix, width)
@@ -211,10 +214,14 @@ def _evidence(finding: Finding, width: int, verbosity: int) -> list[Line]:
     return lines
 
 
-def _one_evidence(entry: Evidence, width: int, verbosity: int) -> list[Line]:
+def _place(entry: Evidence) -> str:
     place = f"line {entry.line}" if entry.line else entry.source
     place += f" of {safe(entry.file)}" if entry.file not in ("", "-") else ""
-    place += f" (rank {safe(entry.rank)})" if entry.rank else ""
+    return place + (f" (rank {safe(entry.rank)})" if entry.rank else "")
+
+
+def _one_evidence(entry: Evidence, width: int, verbosity: int) -> list[Line]:
+    place = _place(entry)
     texts = [line for line in safe(entry.text).splitlines() if line.strip()]
     match = safe(entry.match)
     room = max(width - MARGIN, 30) * 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,46 @@ def test_the_hook_names_a_command_and_files_that_exist() -> None:
     for name in ("run.sh", "k8s/a.yaml", "Dockerfile", "docker/Dockerfile.gpu", "x.service", "a/my.dockerfile"):
         assert pattern.search(name), name
     assert not pattern.search("src/main.py")
+
+
+def test_quiet_says_where(tmp_path: Path) -> None:
+    """What a hook prints is all that a committer sees."""
+    (tmp_path / "bad.sh").write_text(BAD)
+    said = doctor("lint", "--quiet", str(tmp_path)).stdout.decode()
+    assert f"at        line 3 of {tmp_path}/bad.sh" in said
+    assert "evidence" not in said
+
+
+@pytest.mark.skipif(
+    "SGLDOCTOR_TEST_PRE_COMMIT" not in os.environ, reason="SGLDOCTOR_TEST_PRE_COMMIT names no pre-commit"
+)
+def test_the_hook_in_the_real_pre_commit(tmp_path: Path) -> None:
+    """It clones what is committed here, and installs it and what it needs from the package index."""
+    program = os.environ["SGLDOCTOR_TEST_PRE_COMMIT"]
+    environ = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "home")}
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, cwd=tmp_path / "site", env=environ, capture_output=True, text=True, check=False, timeout=600
+        )
+
+    (tmp_path / "site").mkdir()
+    run("git", "init", "-q", ".")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (tmp_path / "site" / ".pre-commit-config.yaml").write_text(
+        f"repos:\n  - repo: {ROOT}\n    rev: {head.stdout.strip()}\n    hooks:\n      - id: sgldoctor-lint\n"
+    )
+    (tmp_path / "site" / "bad.sh").write_text(BAD)
+    (tmp_path / "site" / "notes.md").write_text(BAD)
+    run("git", "add", "-A")
+    done = run(program, "run", "--all-files")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "line 3 of bad.sh" in done.stdout
+    assert "notes.md" not in done.stdout
+    (tmp_path / "site" / "bad.sh").write_text(GOOD)
+    run("git", "add", "-A")
+    done = run(program, "run", "--all-files")
+    assert (done.returncode, "Passed" in done.stdout) == (0, True), done.stdout
 
 
 def test_the_schema_of_reports_is_printed() -> None:

@@ -183,8 +183,14 @@ def test_clocks_are_off_by_what_the_way_cannot_explain(times: tuple[float, ...],
 CLUSTER = """
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+for again in (True, True, False):
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        break
+    except Exception:  # on a loaded machine Ray gives up on its own processes
+        if not again:
+            raise
 print(cluster.address, flush=True)
 for line in sys.stdin:
     cluster.remove_node(nodes.pop(), allow_graceful=False)
@@ -213,19 +219,17 @@ def cluster() -> Iterator[tuple[str, str, IO[str], IO[str]]]:
     python = os.environ.get("SGLDOCTOR_TEST_RAY", "")
     if not python:
         pytest.skip("SGLDOCTOR_TEST_RAY names no interpreter with Ray")
-    running = subprocess.Popen([python, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert running.stdin is not None
-    assert running.stdout is not None
-    address = running.stdout.readline().strip()
-    assert address, "the cluster did not start: on a loaded machine Ray gives up after 15 s"
-    yield python, address, running.stdin, running.stdout
-    running.stdin.close()
-    try:
-        running.wait(60)
-    except subprocess.TimeoutExpired:
-        running.kill()
-        running.wait()
-    running.stdout.close()
+    with subprocess.Popen([python, "-c", CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        try:
+            address = running.stdout.readline().strip()
+            assert address, "the cluster did not start"
+            yield python, address, running.stdin, running.stdout
+            running.stdin.close()
+            running.wait(60)
+        finally:
+            running.kill()
 
 
 @pytest.mark.ray
