@@ -146,8 +146,8 @@ HASH = _table(
 )
 
 GLOG = _table(
-    # E0917 16:23:13.204995 4058290 worker_pool.cpp:294]; torch's elastic uses the same
-    (rf"(?P<level>[IWEF])(?P<time>\d{{4}} {_CLOCK}) +\d+ (?=\S{{1,200}}:\d+\])", "record", "glog"),
+    # E0917 16:23:13.204995 4058290 worker_pool.cpp:294]; torch's elastic uses the same; glog 0.6 may write the year too
+    (rf"(?P<level>[IWEF])(?P<time>\d{{4}}(?:\d{{4}})? {_CLOCK}) +\d+ (?=\S{{1,200}}:\d+\])", "record", "glog"),
 )
 LEVEL = _table(
     # vLLM: ERROR 12-19 01:22:33 engine.py:366], INFO 04-06 14:51:04 [__init__.py:256]

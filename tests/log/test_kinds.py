@@ -34,6 +34,7 @@ from tests.log.texts import events, said
         ("host:1:2 [0] net.cc:579 NCCL WARN Error: network gIB not found.", "nccl"),
         ("host:1:2 [0] NCCL INFO Connected all trees", "line"),
         ("E0917 16:23:13.204995 4058290 worker_pool.cpp:294] failed", "glog"),
+        ("E20260203 17:42:09.442772 3720676 rdma_context.cpp:205] Failed to register memory", "glog"),
         ("W0917 16:23:13.427592 4058290 worker_pool.cpp:308] Too many errors", "glog"),
         ("I0917 16:23:13.427592 4058290 worker_pool.cpp:308] fine", "line"),
         ("[W1123 23:47:42.054312846 socket.cpp:207] [c10d] The hostname", "glog"),
