@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from sgldoctor.errors import FixError
-from sgldoctor.fix import effects, hashes, install, journal, sharing, snapshot
+from sgldoctor.fix import cached, effects, hashes, install, journal, sharing, snapshot
 from sgldoctor.fix.effects import Ground
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.journal import Entry
@@ -75,34 +75,10 @@ def _take(work: Work, step: Step) -> Ran:
     if work.installer is None:
         raise FixError("no installer was chosen")
     if step.reinstall and work.installer.kind == "uv":
-        linked = _linked(work.target, [name_of(text) for text in step.packages])
-        if linked:
-            install.clean_cache(work.installer, linked)
+        ran = cached.reinstall(work.installer, step, work.target, work.lock)
+        if ran is not None:
+            return ran
     return install.run(work.installer, work.installer.words(step), install.APPLY_SECONDS, (work.lock,))
-
-
-def _linked(target: Target, names: Iterable[str]) -> list[str]:
-    """Distributions of which a damaged file is a hard link: uv's cache holds the same damage, and would put it back."""
-    from sgldoctor.probe.record import entries
-
-    found = []
-    for folder, name in sharing.dist_infos(target):
-        if name not in names:
-            continue
-        try:
-            with open(os.path.join(folder, "RECORD"), "rb") as stream:
-                listed = entries(stream.read(), everything=True)
-        except OSError:
-            continue
-        for entry in listed:
-            try:
-                status = os.stat(os.path.join(os.path.dirname(folder), entry.path))
-            except OSError:
-                continue
-            if entry.size >= 0 and status.st_size != entry.size and status.st_nlink > 1:
-                found.append(name)
-                break
-    return found
 
 
 def back(work: Work, entry: Entry, event: str, say: Say, *, everything: bool = False) -> list[str]:

@@ -195,6 +195,43 @@ def test_index_of_the_user_is_used(
     assert "s3cr3t" not in capsys.readouterr().out
 
 
+def test_reinstall_downloads_nothing_that_the_cache_has(
+    uv_env: Env, index: http.server.ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    env, environ = uv_env, {**online(uv_env, index, tmp_path), "UV_LINK_MODE": "hardlink"}
+    env.uv("uninstall", "nvidia-cudnn-cu12")
+    assert repair(env, environ) == 0  # now the cache has it
+    intact = env.file(CUDNN).read_bytes()
+    index.cut = True  # type: ignore[attr-defined]
+    env.file(CUDNN).unlink()
+    assert repair(env, environ) == 0
+    assert env.file(CUDNN).read_bytes() == intact
+    # What was cut short through its link is cut short in the cache, too: that has to be fetched.
+    assert env.file(CUDNN).stat().st_nlink > 1
+    with env.file(CUDNN).open("r+b") as stream:
+        stream.truncate(50)
+    with pytest.raises(FixError, match="Taking it back failed, too"):
+        repair(env, environ)
+    index.cut = False  # type: ignore[attr-defined]
+    assert repair(env, environ) == 0
+    assert env.file(CUDNN).read_bytes() == intact
+
+
+def test_damage_in_the_cache_alone_is_noticed(
+    uv_env: Env, index: http.server.ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    """The damaged file is gone by now, so that nothing tells of the cache before it is used."""
+    env, environ = uv_env, {**online(uv_env, index, tmp_path), "UV_LINK_MODE": "hardlink"}
+    env.uv("uninstall", "nvidia-cudnn-cu12")
+    assert repair(env, environ) == 0
+    intact = env.file(CUDNN).read_bytes()
+    with env.file(CUDNN).open("r+b") as stream:
+        stream.truncate(50)
+    env.file(CUDNN).unlink()
+    assert repair(env, environ) == 0
+    assert env.file(CUDNN).read_bytes() == intact
+
+
 def test_network_that_is_cut_in_the_middle_loses_nothing(
     uv_env: Env, index: http.server.ThreadingHTTPServer, tmp_path: Path
 ) -> None:
