@@ -13,7 +13,7 @@ from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
 from sgldoctor.fix import hashes, install, journal, preflight, sharing, sizes, snapshot, transaction, variables
 from sgldoctor.fix import plan as planning
-from sgldoctor.fix.actions import Place
+from sgldoctor.fix.actions import Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Plan
 from sgldoctor.fix.steps import Step, name_of
@@ -221,7 +221,8 @@ def _conclude(
             f"'sgldoctor undo {work.id}' takes it back."
         )
         if any(action.do.endswith("-env") for action in prepared.plan.others):
-            _speaker(quiet)("Variables are set by: source <(sgldoctor env)")
+            named = f" --python {quote(work.target.python)}" if work.target.chosen.startswith("--") else ""
+            _speaker(quiet)(f"Variables are set by: source <(sgldoctor env{named})")
         return status
     because = "; ".join(
         [f"still there: {title}" for title in verdict.still]

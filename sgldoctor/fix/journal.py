@@ -147,4 +147,5 @@ def undoable(folder: str, prefix: str = "", name: str = "") -> Entry:
     if mine:
         return mine[-1]
     where = f" of {prefix}" if prefix else ""
-    raise FixError(f"nothing to undo: the journal in {folder} has no repair{where} in force")
+    others = " ('sgldoctor undo --list' shows those of others)" if in_force else ""
+    raise FixError(f"nothing to undo: the journal in {folder} has no repair{where} in force{others}")
