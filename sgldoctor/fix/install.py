@@ -124,6 +124,9 @@ def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folde
     named = {name_of(text) for step in steps for text in step.packages}
     known, torch = table(facts), installed(facts).get("torch")
     pins = [need for name, need in sorted(known.pins.items()) if need.exact and name not in named]
+    if "torch" in named:
+        # It brings its own pins, and which they are depends on the build that the indexes have.
+        pins = [need for need in pins if need.by not in ("torch", "cuda-toolkit")]
     lines = [f"{need.pin}  # {need.by} {need.by_version}\n" for need in pins]
     if known.torch_off and torch is not None and "torch" not in named:
         # It was not asked for that torch goes back; and what the right one pins does not go with the one that stays.

@@ -104,6 +104,10 @@ RULES: dict[str, dict[str, Any]] = {
         "fact": [{"each": "packages.missing", "where": {"group": "torch"}, "unless": {"name": "torch"}}],
         "fix": [{"safety": "safe", "action": [{"do": "install", "packages": ["{pin}", "{pin:torch}"]}]}],
     },
+    "torch-missing": {
+        "fact": [{"each": "packages.missing", "where": {"name": "torch"}}],
+        "fix": [{"safety": "unsafe", "action": [{"do": "install", "packages": ["{pin}"]}]}],
+    },
     "torch-moved": {
         "fact": [{"each": "packages.unpinned", "where": {"name": "torch"}}],
         "fix": [{"safety": "unsafe", "action": [{"do": "install", "packages": ["{pin}"]}]}],

@@ -202,6 +202,10 @@ def test_own_mirror_of_a_lane_is_enough(
     env.uv("install", "--no-index", "--find-links", str(root / "pytorch" / "cu129"), "--no-deps", "torch==2.9.0+cu129")
     assert fixed(env, "--unsafe") == 0
     assert (env.versions(), env.file(LIBRARY).read_bytes()) == (whole, intact)
+    # Of an absent torch nothing tells the lane but these places.
+    env.uv("uninstall", "torch")
+    assert fixed(env, "--unsafe") == 0
+    assert (env.versions(), env.file(LIBRARY).read_bytes()) == (whole, intact)
 
 
 def test_mirror_without_the_lane_is_not_enough(
