@@ -11,6 +11,9 @@ from refusals.nodes import Nodes
 from refusals.source import Source
 
 AVAILABLE = {"is_flashinfer_available", "has_flashinfer"}
+# What holds the model's configuration. What is asked of it and cannot be followed is taken for a trait of some models:
+# those that SGLang treats specially have it.
+CONFIGS = re.compile(r"(get_model_config|model_config_of|hf_config|hf_text_config|model_config|text_config)$")
 VIEWS = re.compile(r"(resolv(ed|ing)_view|record_of|\._resolved)$")
 BASES = {"self", "cfg", "server_args", "args", "view"}
 # What asks for hardware other than NVIDIA's.
@@ -28,11 +31,12 @@ ADDRESSES = {
     "is_runai_obj_uri": ("s3://", "gs://", "az://"),
     "is_remote_url": ("s3://", "gs://", "redis://", "instance://"),
 }
+COLLECTIONS = {"set", "frozenset", "list", "tuple", "sorted"}
 MUTATORS = {"append", "extend", "insert", "add", "update", "setdefault", "pop", "remove", "discard", "clear", "sort"}
 OPERATORS = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Is: "==", ast.IsNot: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">",
     ast.GtE: ">=", ast.In: "in", ast.NotIn: "not in",
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Mod: "%", ast.FloorDiv: "//",
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Mod: "%", ast.FloorDiv: "//", ast.Div: "/",
 }  # fmt: skip
 
 
@@ -50,6 +54,7 @@ class Expressions:
 
     def __init__(self, source: Source, nodes: Nodes):
         self.source, self.nodes = source, nodes
+        self.trait = nodes.make("model", "trait")
         self.state: dict[str, int] = {}
         self.found: dict[tuple[str, str], list[int]] = {}
 
@@ -95,6 +100,28 @@ class Expressions:
         return ""
 
     def _expression(self, node: ast.expr | None, frame: Frame, path: int, doubtful: bool) -> int:
+        out = self._value(node, frame, path, doubtful)
+        return self.trait if out == self.nodes.unknown and self._of_model(node, frame) else out
+
+    def _of_model(self, node: ast.expr | None, frame: Frame) -> bool:
+        """Whether what could not be followed is asked of the model's configuration alone."""
+        if isinstance(node, ast.Name):
+            return node.id not in frame.variables and bool(CONFIGS.search(node.id))
+        if isinstance(node, ast.Attribute):
+            return bool(CONFIGS.search(node.attr)) or self._is_trait(node.value, frame)
+        if isinstance(node, ast.Subscript):
+            return self._is_trait(node.value, frame)
+        if isinstance(node, ast.Call):
+            text = ast.unparse(node.func)
+            return bool(CONFIGS.search(text)) or any(self._is_trait(one, frame) for one in node.args)
+        return False
+
+    def _is_trait(self, node: ast.expr, frame: Frame) -> bool:
+        if isinstance(node, ast.Name) and node.id in frame.variables:
+            return frame.variables[node.id] == self.trait
+        return self._of_model(node, frame)
+
+    def _value(self, node: ast.expr | None, frame: Frame, path: int, doubtful: bool) -> int:
         nodes = self.nodes
         if node is None:
             return nodes.unknown
@@ -112,7 +139,7 @@ class Expressions:
             if node.id in frame.variables:
                 return frame.variables[node.id]
             held = self.source.constants.get(node.id)
-            if held is not None and isinstance(held, (ast.List, ast.Tuple, ast.Set, ast.Constant)):
+            if held is not None and self._is_literal(held):
                 return of(held)
             return nodes.constant(False) if OTHERS.match(node.id) else nodes.unknown
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
@@ -158,6 +185,19 @@ class Expressions:
         if isinstance(node, ast.Call):
             return self._called(node, frame, path, doubtful, of)
         return nodes.unknown
+
+    def _is_literal(self, node: ast.expr, depth: int = 4) -> bool:
+        """Whether a constant of a module is written out: a value, a collection, or such ones put together."""
+        if isinstance(node, ast.Call):
+            plain = isinstance(node.func, ast.Name) and node.func.id in COLLECTIONS and len(node.args) == 1
+            return plain and self._is_literal(node.args[0], depth - 1)
+        if isinstance(node, ast.BinOp):
+            sides = (node.left, node.right)
+            return isinstance(node.op, ast.Add) and all(self._is_literal(side, depth - 1) for side in sides)
+        if isinstance(node, ast.Name) and depth > 0:
+            held = self.source.constants.get(node.id)
+            return held is not None and self._is_literal(held, depth - 1)
+        return isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Constant))
 
     def _condition(self, node: ast.expr, frame: Frame, path: int, doubtful: bool) -> int:
         """An expression of which only the truth matters: its parts may decide it alone."""
@@ -210,6 +250,11 @@ class Expressions:
             if nodes.unknown in (left, right):
                 return nodes.unknown
             name = OPERATORS[type(operator)]
+            if self.trait in (left, right):
+                # A model without the trait has None there, and no value that is asked for.
+                absent = nodes.constant(None) in (left, right) and name in ("==", "!=")
+                out.append(self.trait if absent is (name in ("!=", "not in")) else nodes.negated(self.trait))
+                continue
             known = nodes.value(left), nodes.value(right)
             if name in ("==", "!=") and known[0][0] and known[1][0]:
                 out.append(nodes.constant((known[0][1] == known[1][1]) is (name == "==")))
@@ -225,6 +270,10 @@ class Expressions:
             return self._read(name)
         if node.attr in ("architectures", "architecture"):
             return self.nodes.make("architecture")
+        if node.attr == "model_type":
+            return self.nodes.make("model_type")
+        if node.attr == "is_multimodal":
+            return self.nodes.make("model", node.attr)
         if isinstance(node.value, ast.Name) and node.value.id in ("ServerArgs", "self", "cls"):
             held = self.source.constants.get(node.attr)
             return of(held) if held is not None else self.nodes.unknown
@@ -249,7 +298,8 @@ class Expressions:
             name = str(node.args[1].value)
             if name in self.source.fields and self._is_view(node.args[0], frame):
                 return self._read(name)
-            return nodes.make("architecture") if name == "architectures" else nodes.unknown
+            named = {"architectures": "architecture", "model_type": "model_type"}
+            return nodes.make(named[name]) if name in named else nodes.unknown
         hardware = self._hardware(last)
         if hardware != nodes.unknown:
             return hardware
@@ -276,6 +326,16 @@ class Expressions:
                 return nodes.make(last, inner)
             other = of(node.args[0])
             return nodes.unknown if other == nodes.unknown else nodes.make(last, inner, other)
+        if last in ("get_device_memory_capacity", "get_nvgpu_memory_capacity"):
+            return nodes.make("memory")
+        if last == "get_device_capability":
+            return nodes.make("capability")
+        if text in COLLECTIONS and len(node.args) == 1:
+            inner = of(node.args[0])
+            return nodes.make("distinct", inner) if inner != nodes.unknown and text.endswith("set") else inner
+        if text in ("max", "min") and len(node.args) > 1 and not node.keywords:
+            parts = [of(argument) for argument in node.args]
+            return nodes.unknown if nodes.unknown in parts else nodes.make(text, *parts)
         if text in ("len", "bool", "int", "str") and len(node.args) == 1:
             inner = of(node.args[0])
             return inner if inner == nodes.unknown else nodes.make(text, inner)

@@ -6,8 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-COMPARED = {"==", "<", "<=", ">", ">=", "in", "+", "-", "*", "%", "//"}
-LEAVES = {"c", "a", "model", "gpu", "env", "is_set", "architecture", "mla", "?"}
+COMPARED = {"==", "<", "<=", ">", ">=", "in", "+", "-", "*", "%", "//", "/", "max", "min"}
+LEAVES = {
+    "c", "a", "model", "model_type", "architecture", "mla", "gpu", "capability", "memory", "env", "is_set", "?",
+}  # fmt: skip
+MEMORY = "<memory>"
+"""Stands among the arguments of a condition that depends on the size of the GPU."""
 
 
 class Nodes:
@@ -93,6 +97,8 @@ def possible(node: int, nodes: Nodes, memo: dict[int, tuple[bool, bool]]) -> tup
         inner = [possible(int(part), nodes, memo) for part in parts] if kind in ("and", "or", "not") else []
         if kind == "?":
             memo[node] = (False, False)
+        elif parts == ["trait"]:
+            memo[node] = (False, True)
         elif kind == "c":
             value = bool(json.loads(parts[0]))
             memo[node] = (value, not value)
@@ -120,6 +126,8 @@ def fields_of(node: int, nodes: Nodes, memo: dict[int, frozenset[str]]) -> froze
         kind, *parts = nodes.list[node]
         if kind == "a":
             memo[node] = frozenset(parts)
+        elif kind == "memory":
+            memo[node] = frozenset([MEMORY])
         elif kind in LEAVES:
             memo[node] = frozenset()
         else:

@@ -177,11 +177,9 @@ class Follower(Expressions):
         if statement.value is None:
             return
         if isinstance(statement, ast.AugAssign):
-            name = self._field(statement.target, frame)
-            if name:
-                self.state[name] = self.nodes.unknown
-            elif isinstance(statement.target, ast.Name):
-                frame.variables[statement.target.id] = self.nodes.unknown
+            # a //= b is a = a // b
+            done = ast.BinOp(statement.target, statement.op, statement.value)
+            self._bind(statement.target, self._expression(done, frame, path, doubtful), frame)
             return
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if isinstance(targets[0], ast.Name) and self._is_view(statement.value, frame):

@@ -22,8 +22,8 @@ def release_of(facts: Facts, line: Facts | None = None) -> str | None:
 class Settings(NamedTuple):
     """Values by canonical flag; one that is given but not known is None in ``values``.
 
-    ``model`` is the row of that fact, ``environment`` the variables of the server and ``majors`` the major compute
-    capabilities of its GPUs, all empty where unknown.
+    ``model`` is the row of that fact, ``environment`` the variables of the server, ``capabilities`` and ``memory`` the
+    compute capabilities and the MiB of its GPUs, all empty where unknown.
     """
 
     values: Mapping[str, str | None]
@@ -31,7 +31,13 @@ class Settings(NamedTuple):
     release: str
     model: Mapping[str, Any]
     environment: Mapping[str, str]
-    majors: frozenset[int]
+    capabilities: frozenset[tuple[int, int]]
+    memory: frozenset[int]
+
+    @property
+    def majors(self) -> frozenset[int]:
+        """The major numbers of the compute capabilities."""
+        return frozenset(major for major, _ in self.capabilities)
 
     def given(self, flag: str) -> bool:
         """Whether the line has the flag."""
@@ -85,9 +91,10 @@ def read(facts: Facts) -> Settings:
     by_flag = {flag.flag: flag for flag in flags.table(judged.release).values()}
     # The variables of the line come after those of the machine.
     environment = {str(row.get("name")): str(row.get("value")) for row in facts.rows("environment")}
-    capabilities = [str(row.get("capability") or "").partition(".")[0] for row in facts.rows("gpus")]
-    majors = frozenset(int(major) for major in capabilities if major.isdigit())
-    return Settings(values, by_flag, judged.release, facts.one("model"), environment, majors)
+    said = [str(row.get("capability") or "").partition(".") for row in facts.rows("gpus")]
+    capabilities = frozenset((int(one), int(two or 0)) for one, _, two in said if one.isdigit())
+    memory = frozenset(int(row["memory_total_mib"]) for row in facts.rows("gpus") if row.get("memory_total_mib"))
+    return Settings(values, by_flag, judged.release, facts.one("model"), environment, capabilities, memory)
 
 
 def whole_line(facts: Facts) -> bool:

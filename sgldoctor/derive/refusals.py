@@ -30,6 +30,12 @@ class _Unknown:
         self.presumed = presumed
 
 
+_MEMORY = "<memory>"
+"""Stands among the arguments of a condition that depends on the size of the GPU."""
+
+_SIZES_GIB = (12, 16, 24, 32, 40, 48, 80, 96, 141, 180, 288)
+"""Sizes of NVIDIA's GPUs; where a check of SGLang depends on the size and none is known, all of them are tried."""
+
 UNKNOWN = _Unknown(None)
 PRESUMED_FALSE, PRESUMED_TRUE = _Unknown(False), _Unknown(True)
 _HOLE = lazy(r"\{(\w{1,80})\}")
@@ -51,6 +57,7 @@ def refusals(s: Settings) -> list[Row]:
     data = load("launch-refusals.json")
     at = data["releases"].index(s.release)
     evaluate = _evaluator(s, data["nodes"], at)
+    on_any = _on_any(s, data["nodes"], at)
     rows: dict[str, Row] = {}
     for text in data["refusals"]:
         spans, number, names, where, says = text.split("\t")
@@ -58,7 +65,9 @@ def refusals(s: Settings) -> list[Row]:
         # With no option of the condition given, every line would be refused.
         if given.isdisjoint(fields) or not _inside(spans, at):
             continue
-        if evaluate(node) is True and says not in rows:
+        if says in rows:
+            continue
+        if (on_any if _MEMORY in fields and not s.memory else evaluate)(node) is True:
             guilty, by_gpu = _guilty(s, given & set(fields), data, node, at)
             rows[says] = {
                 "name": "argument-check",
@@ -71,6 +80,12 @@ def refusals(s: Settings) -> list[Row]:
     return list(rows.values())
 
 
+def _on_any(s: Settings, nodes: list[str], at: int) -> Callable[[int], bool]:
+    """Whether a condition holds on a GPU of any size, for a line whose GPUs are not known."""
+    each = [_evaluator(s._replace(memory=frozenset([gib * 1024])), nodes, at) for gib in _SIZES_GIB]
+    return lambda node: all(evaluate(node) is True for evaluate in each)
+
+
 def _inside(spans: str, at: int) -> bool:
     ends = (span.split("-") for span in spans.split(","))
     return any(int(first) <= at <= int(last) for first, last in ends)
@@ -80,11 +95,12 @@ def _guilty(s: Settings, given: set[str], data: dict[str, Any], node: int, at: i
     """The options without which the check would pass, and whether it would on another GPU."""
 
     def still(other: Settings) -> bool:
-        return _evaluator(other, data["nodes"], at)(node) is True
+        judge = _evaluator if other.memory else _on_any
+        return judge(other, data["nodes"], at)(node) is True
 
     without = {dest: {flag: v for flag, v in s.values.items() if _dest(s, flag) != dest} for dest in sorted(given)}
     found = [dest for dest, values in without.items() if not still(s._replace(values=values))]
-    return found or sorted(given), bool(s.majors) and not still(s._replace(majors=frozenset()))
+    return found or sorted(given), bool(s.majors) and not still(s._replace(capabilities=frozenset()))
 
 
 def _kind(fields: list[str], by_gpu: bool) -> str:
@@ -215,9 +231,18 @@ def _evaluator(s: Settings, nodes: list[str], at: int) -> Callable[[int], Any]:
             return _given(s, name)
         if kind == "architecture":
             return s.model.get("architectures") or PRESUMED_FALSE
+        if kind == "model_type":
+            return s.model.get("model_type") or PRESUMED_FALSE
+        if kind == "model" and name == "is_multimodal":
+            text = named and all(one.endswith("ForCausalLM") for one in named) and not s.model.get("vision_hidden")
+            return False if text else UNKNOWN if named else PRESUMED_FALSE
         if kind == "model":
             plain = name.startswith("is_deepseek") and not any(re.match("(?i)deepseek|glm", one) for one in named)
             return UNKNOWN if special else False if named and plain else PRESUMED_FALSE
+        if kind == "memory":
+            return next(iter(s.memory)) if len(s.memory) == 1 else UNKNOWN
+        if kind == "capability":
+            return list(next(iter(s.capabilities))) if len(s.capabilities) == 1 else UNKNOWN
         if kind == "mla":
             return bool(s.model.get("mla")) if s.model else UNKNOWN
         return UNKNOWN if kind == "?" else _variable(s, name, at, is_set=kind == "is_set")
@@ -250,7 +275,7 @@ def _evaluator(s: Settings, nodes: list[str], at: int) -> Callable[[int], Any]:
     return value
 
 
-_NAMED = ("a", "architecture", "model", "mla", "env", "is_set", "?")
+_NAMED = ("a", "architecture", "model", "model_type", "mla", "env", "is_set", "memory", "capability", "?")
 
 
 @lru_cache(maxsize=1)
@@ -315,6 +340,10 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "*": lambda a, b: a * b,
     "%": lambda a, b: a % b,
     "//": lambda a, b: a // b,
+    "/": lambda a, b: a / b,
+    "max": max,
+    "min": min,
+    "distinct": lambda a: list(dict.fromkeys(a)),
     "item": lambda a, b: a[b],
     "isinstance": lambda a, b: {"list": list, "dict": dict, "str": str, "int": int, "tuple": tuple}[b] is type(a),
     "len": len,

@@ -20,10 +20,23 @@ def _chunk_page(s: Settings) -> str:
     if s.text("--disaggregation-mode") == "decode":
         return ""
     chunk, page, groups = s.number("--chunked-prefill-size"), s.number("--page-size"), attention_groups(s)
-    if chunk is None or chunk <= 0 or not groups:
+    if chunk is None or chunk <= 0 or not groups or (page != _PAGE and _sets_the_page(s)):
         return ""
     shared = f" (shared by {groups} attention groups)" if groups > 1 else ""
     return indivisible(chunk // groups, page, f"a chunk of {{0}} tokens{shared} is no multiple of the page size {{1}}")
+
+
+_PAGE = 64
+
+
+def _sets_the_page(s: Settings) -> bool:
+    """Whether the attention backend may take a page size of its own in place of the one given: 64 tokens, mostly.
+
+    Those of Blackwell and of latent attention do, and they are chosen by the GPU and the model where none is given.
+    """
+    older = bool(s.majors) and max(s.majors) < 10
+    given = [s.text(flag) for flag in ("--attention-backend", "--prefill-attention-backend", "--decode-attention-backend")]
+    return not older or bool(s.model.get("mla")) or not {"fa3", "flashinfer", "triton", ""}.issuperset(given)
 
 
 def _multiplex_pipeline(s: Settings) -> str:
