@@ -314,6 +314,10 @@ class Expressions:
             return nodes.make("model", last)
         if last == "use_mla_backend":
             return nodes.make("mla")
+        if last == "is_in_ci":
+            return nodes.make("env_true", "SGLANG_IS_IN_CI")
+        if last == "get_bool_env_var" and len(node.args) == 1 and isinstance(node.args[0], ast.Constant):
+            return nodes.make("env_true", str(node.args[0].value))
         if re.match(r"envs\.\w+\.get$", text):
             return nodes.make("env", text.split(".")[1])
         if re.match(r"envs\.\w+\.is_set$", text):

@@ -8,7 +8,8 @@ from typing import Any
 
 COMPARED = {"==", "<", "<=", ">", ">=", "in", "+", "-", "*", "%", "//", "/", "max", "min"}
 LEAVES = {
-    "c", "a", "model", "model_type", "architecture", "mla", "gpu", "capability", "memory", "env", "is_set", "?",
+    "c", "a", "model", "model_type", "architecture", "mla", "gpu", "capability", "memory", "env", "env_true",
+    "is_set", "?",
 }  # fmt: skip
 MEMORY = "<memory>"
 """Stands among the arguments of a condition that depends on the size of the GPU."""

@@ -56,7 +56,8 @@ def conflicts(facts: Facts) -> Facts:
     if judged.exact:
         rows += [{**row, "certain": True} for row in (*too_new(facts, settings), *mismatched(settings))]
         # An option whose value argparse refuses is told by launch.invalid; SGLang's own check never comes to see it.
-        refused = {str(row["flag"]) for row in facts.rows("launch.invalid") if row.get("certain")}
+        invalid = [row for row in facts.rows("launch.invalid") if row.get("kind") != "deprecated"]
+        refused = {str(row["flag"]) for row in invalid if row.get("certain")}
         rows += [
             {**row, "certain": True}
             for row in refusals(settings)

@@ -46,7 +46,7 @@ _SIZES = lazy(
     r"(?:(?:tp|pp|dp|ep|dcp|dwdp|attn_\w+|moe_\w+|\w+_parallel)_size|nnodes|node_rank|enable_dp_attention|enable_dp_lm_head"
     r"|dist_init_addr|enable_eplb|base_gpu_id|gpu_id_step)\Z"
 )
-_BACKENDS = lazy(r"(?:\w*attn?(?:ention)?|mamba|moe_runner|sampling|dsa\w*|nsa\w*|fp\d\w*gemm\w*)_backend\Z")
+_BACKENDS = lazy(r"(?:(?!linear_)\w*attn?(?:ention)?|mamba|moe_runner|sampling|dsa\w*|nsa\w*|fp\d\w*gemm\w*)_backend\Z")
 
 
 def refusals(s: Settings) -> list[Row]:
@@ -245,6 +245,9 @@ def _evaluator(s: Settings, nodes: list[str], at: int) -> Callable[[int], Any]:
             return list(next(iter(s.capabilities))) if len(s.capabilities) == 1 else UNKNOWN
         if kind == "mla":
             return bool(s.model.get("mla")) if s.model else UNKNOWN
+        if kind == "env_true":
+            # As get_bool_env_var reads it.
+            return s.environment.get(name, "").lower() in ("true", "1")
         return UNKNOWN if kind == "?" else _variable(s, name, at, is_set=kind == "is_set")
 
     def compute(kind: str, parts: list[int]) -> Any:
@@ -275,7 +278,7 @@ def _evaluator(s: Settings, nodes: list[str], at: int) -> Callable[[int], Any]:
     return value
 
 
-_NAMED = ("a", "architecture", "model", "model_type", "mla", "env", "is_set", "memory", "capability", "?")
+_NAMED = ("a", "architecture", "model", "model_type", "mla", "env", "env_true", "is_set", "memory", "capability", "?")
 
 
 @lru_cache(maxsize=1)

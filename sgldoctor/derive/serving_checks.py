@@ -20,23 +20,27 @@ def _chunk_page(s: Settings) -> str:
     if s.text("--disaggregation-mode") == "decode":
         return ""
     chunk, page, groups = s.number("--chunked-prefill-size"), s.number("--page-size"), attention_groups(s)
-    if chunk is None or chunk <= 0 or not groups or (page != _PAGE and _sets_the_page(s)):
+    if chunk is None or chunk <= 0 or not groups or _sets_the_page(s, page):
         return ""
     shared = f" (shared by {groups} attention groups)" if groups > 1 else ""
     return indivisible(chunk // groups, page, f"a chunk of {{0}} tokens{shared} is no multiple of the page size {{1}}")
 
 
-_PAGE = 64
+_KEPT = (32, 64)
+"""Page sizes that every attention backend keeps, or raises to a multiple."""
 
 
-def _sets_the_page(s: Settings) -> bool:
-    """Whether the attention backend may take a page size of its own in place of the one given: 64 tokens, mostly.
+def _sets_the_page(s: Settings, page: int | None) -> bool:
+    """Whether the attention backend may take a page size of its own in place of the one given.
 
     Those of Blackwell and of latent attention do, and they are chosen by the GPU and the model where none is given.
     """
+    backends = ("--attention-backend", "--prefill-attention-backend", "--decode-attention-backend")
+    if page in _KEPT:
+        return False
     older = bool(s.majors) and max(s.majors) < 10
-    given = [s.text(flag) for flag in ("--attention-backend", "--prefill-attention-backend", "--decode-attention-backend")]
-    return not older or bool(s.model.get("mla")) or not {"fa3", "flashinfer", "triton", ""}.issuperset(given)
+    plain = {"fa3", "flashinfer", "triton", ""}.issuperset(s.text(flag) for flag in backends)
+    return not older or bool(s.model.get("mla")) or not plain
 
 
 def _multiplex_pipeline(s: Settings) -> str:

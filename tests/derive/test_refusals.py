@@ -16,11 +16,14 @@ from sgldoctor.launch import facts_of
 NEWEST = flags.releases()[-1]
 
 
-def refused(line: str, version: str, *, capability: str = "", model: Row | None = None) -> list[Row]:
+def refused(
+    line: str, version: str, *, capability: str = "", model: Row | None = None, memory: int | None = None
+) -> list[Row]:
     facts = facts_of(f"python -m sglang.launch_server --model-path m {line}")
     facts.put("sglang", {"version": version}, "probe")
     if capability:
-        facts.put("gpus", {"index": 0, "capability": capability}, "probe")
+        row: Row = {"index": 0, "capability": capability, **({"memory_total_mib": memory} if memory else {})}
+        facts.put("gpus", row, "probe")
     if model:
         facts.put("model", model, "probe")
     facts.merge(options(facts))
@@ -110,4 +113,22 @@ def test_every_condition_names_nodes_before_it_and_arguments_of_its_releases() -
         for span in spans.split(","):
             for end in map(int, span.split("-")):
                 known = {flag.dest for flag in flags.table(data["releases"][end]).values()}
-                assert set(names.split()) <= known
+                assert set(names.split()) <= {*known, module._MEMORY}
+
+
+PLAIN: Row = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "mla": False}
+
+
+@pytest.mark.parametrize(("mib", "stops"), [(12 * 1024, True), (24 * 1024, True), (80 * 1024, False), (None, False)])
+def test_a_default_that_follows_the_size_of_the_gpu_counts_where_the_size_is_known(
+    mib: int | None, stops: bool
+) -> None:
+    # Chunks of 2048 tokens on the smallest GPUs, of 8192 on those of 80 GB.
+    found = refused("--page-size 4096", "0.5.8", capability="9.0", model=PLAIN, memory=mib)
+    assert [row["note"] for row in found] == (["chunked_prefill_size must be divisible by page_size"] if stops else [])
+
+
+def test_what_holds_on_gpus_of_any_size_needs_no_size() -> None:
+    (row,) = refused("--page-size 96", "0.5.8", capability="9.0", model=PLAIN)
+    assert row["note"] == "chunked_prefill_size must be divisible by page_size"
+    assert row["flags"] == ["--page-size"]
