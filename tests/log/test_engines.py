@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgldoctor.log import search
+from sgldoctor.log import keeper, search
 from sgldoctor.log.engine_hs import hyperscan
 from sgldoctor.log.engine_py import ENOUGH, Engine, templates
 from tests.log.test_search import serving
@@ -169,7 +169,7 @@ FLOODS = [
 def test_floods_stay_within_bounds(engine: str, flood: Callable[[int], str]) -> None:
     data = "\n".join(map(flood, range(60_000))).encode() + b"\n"
     found = kept(data, 256 << 10, fast() if engine == "hs" else slow())
-    assert sum(len(line) for _, line in found.lines) < 3 * search.KEPT
+    assert sum(len(line) for _, line in found.lines) < 3 * keeper.KEPT
     assert found.total == 60_000
 
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sgldoctor.log import engine_py, search
 from sgldoctor.log.document import clean
 from sgldoctor.log.events import events
+from sgldoctor.log.keeper import KEPT
 from sgldoctor.log.literals import finder, without
+from sgldoctor.log.pieces import LONG
 from tests.log.texts import plain_traceback, reading
 
 ANCHORS = (b"Failed to register memory", b"out of memory", b"EADDRINUSE")
@@ -92,7 +94,7 @@ def test_ever_new_failures_stay_within_bounds() -> None:
     words = ["alpha", "omega", "zulu", "kilo", "tango", "whisky", "golf", "hotel", "yankee", "sierra"]
     lines = (f"{' '.join(words[int(d)] for d in str(i))} RuntimeError: {i}" for i in range(100_000, 190_000))
     kept = search.select([(line + "\n").encode() for line in lines], ANCHORS)
-    assert sum(len(line) for _, line in kept.lines) < 3 * search.KEPT
+    assert sum(len(line) for _, line in kept.lines) < 3 * KEPT
 
 
 def test_errors_inside_a_line_of_many_megabytes_are_found_in_constant_memory() -> None:
@@ -106,7 +108,7 @@ def test_errors_inside_a_line_of_many_megabytes_are_found_in_constant_memory() -
     assert peak < 12 << 20
     assert any(number == 1 and b"CUDA out of memory" in line for number, line in kept.lines)
     assert kept.lines[-1] == (2, b"last line")
-    assert max(len(line) for _, line in kept.lines) <= search.LONG
+    assert max(len(line) for _, line in kept.lines) <= LONG
 
 
 def test_what_stands_far_right_in_a_line_is_in_some_event() -> None:
@@ -117,7 +119,7 @@ def test_what_stands_far_right_in_a_line_is_in_some_event() -> None:
 def test_a_dump_of_arguments_is_read_whole() -> None:
     fields = ", ".join(f"field_{i}='{i}'" for i in range(1200))
     text = f"[2025-02-24 19:26:02] server_args=ServerArgs({fields})\n"
-    assert len(text) > 2 * search.LONG
+    assert len(text) > 2 * LONG
     assert len(reading(text, ANCHORS).facts.rows("launch.option")) == 1000
 
 
@@ -207,7 +209,7 @@ def test_what_users_write_does_not_take_the_room_of_a_failure() -> None:
     assert len(data) > 5 << 20
     found = search.select((data[at : at + 65_536] for at in range(0, len(data), 65_536)), ANCHORS)
     assert 20_002 in {number for number, _ in found.lines}
-    assert sum(len(line) for _, line in found.lines) < search.KEPT
+    assert sum(len(line) for _, line in found.lines) < KEPT
 
 
 def test_texts_without_parts_are_told_one_by_one() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sgldoctor.log import search, workers
+from sgldoctor.log import keeper, search, workers
 from sgldoctor.log.blocks import blocks, plain
 from tests.log.test_engines import ANCHORS, PLANTED, WITNESSES, needs_hyperscan
 from tests.log.test_search import serving
@@ -25,7 +25,7 @@ REQUEST = (
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "PIECE", 90_001)
     monkeypatch.setattr(search, "LARGE", 1 << 20)
-    monkeypatch.setattr(search, "REMAINS", 1 << 17)
+    monkeypatch.setattr(keeper, "REMAINS", 1 << 17)
 
 
 def made(seed: int, count: int = 40_000) -> list[str]:
