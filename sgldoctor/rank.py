@@ -91,7 +91,7 @@ def _first(finding: Finding) -> int:
 
 
 def _last(finding: Finding) -> int:
-    return max((event.order for event in finding.events), default=1 << 60)
+    return max(event.order for event in finding.events)
 
 
 def _shares_event(one: Finding, two: Finding) -> bool:

@@ -86,6 +86,32 @@ def test_rules_that_explain_each_other_leave_the_earlier_one() -> None:
     assert roles(findings(exceptions("fault-b", "fault-a"), a, b)) == {"b": "cause", "a": "symptom"}
 
 
+def test_two_particular_rules_on_one_event_are_both_causes() -> None:
+    found = findings(
+        exceptions("first-fault second-fault"), log_rule("a", "first-fault"), log_rule("b", "second-fault")
+    )
+    assert roles(found) == {"a": "cause", "b": "cause"}
+
+
+def test_a_notice_stays_one_beside_a_cause() -> None:
+    notice = log_rule("notice", "worth-knowing", role="notice", generic=True)
+    found = findings(exceptions("worth-knowing fault"), notice, log_rule("cause", "fault"))
+    assert roles(found) == {"cause": "cause", "notice": "notice"}
+    assert found[1].explained_by is None
+
+
+def test_a_rule_may_want_to_be_told_before_another_as_severe() -> None:
+    events = exceptions("fault-a", "fault-b", "fault-c")
+    a, b = log_rule("a", "fault-a"), log_rule("b", "fault-b")
+    first = log_rule("c", "fault-c", before=["a"])
+    assert list(roles(findings(events, a, b, first))) == ["c", "a", "b"]
+    second = log_rule("c", "fault-c", before=["b"])
+    assert list(roles(findings(events, a, b, second))) == ["a", "c", "b"]
+    mild = log_rule("c", "fault-c", before=["a"], severity="warning")
+    assert list(roles(findings(events, a, b, mild))) == ["a", "b", "c"]
+    assert list(roles(findings(events, a, b, log_rule("c", "fault-c", before=["another"])))) == ["a", "b", "c"]
+
+
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 2), st.integers(0, 2)), max_size=12), st.data())
 def test_there_is_always_a_cause_where_a_cause_rule_fired(
     shape: list[tuple[int, int, int]], data: st.DataObject

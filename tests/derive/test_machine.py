@@ -57,6 +57,17 @@ def test_limits() -> None:
     devices = {"name": "mlx5_0"}
     found = derive(facts(host=host, rdma__devices=devices, gpus=GPU)).rows("host.shortages")
     assert [row["kind"] for row in found] == ["nofile", "memlock", "memory"]
+    assert found[1]["text"] == "64 KiB of memory may be locked; RDMA registration needs it unlimited"
+    nothing = derive(facts(host={"memlock_hard": 0}, rdma__devices=devices)).rows("host.shortages")
+    assert [row["kind"] for row in nothing] == ["memlock"]
+
+
+def test_links_are_compared_among_equals() -> None:
+    gpu = {**GPU, "name": "H100", "nvlinks": 18, "nvswitch": True}
+    fewer = {**gpu, "index": 1, "nvlinks": 17}
+    (row,) = derive(facts(gpus=[gpu, fewer])).rows("gpu.troubles")
+    assert row["text"] == "GPU 1: 17 NVLinks are up, its equals have 18"
+    assert derive(facts(gpus=[gpu, {**fewer, "name": "H20"}])).rows("gpu.troubles") == ()
 
 
 def test_room_for_models_is_not_asked_for_where_one_is_there() -> None:

@@ -25,6 +25,8 @@ CLASS = "ValueError: Unrecognized configuration class <class 'transformers_modul
         ("qwen3", ARCHITECTURE, False),
         ("glmasr", ARCHITECTURE, False),
         ("deepseek_v4", CLASS, True),
+        ("deepseek_v2", CLASS, True),  # the file of an earlier generation, of which a later one may live
+        ("deepseek", ARCHITECTURE, False),
         ("qwen3_next", "ValueError: something else", False),
     ],
 )

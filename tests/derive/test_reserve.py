@@ -41,6 +41,8 @@ def known(release: str) -> dict[str, object]:
     # 58 sizes of prefill graphs up to 8192 tokens, as a server logs them.
     ("0.5.23", H100, Wants(prefill_graph=True), by_hand(H100, 8192, 256, 1, pieces=58)),
     ("0.5.8", H100, Wants(chunked=2048, graph=8), by_hand(H100, 2048, 8, 1)),
+    ("0.5.8", B200, Wants(chunked=-1), by_hand(B200, 16384, 512, 1)),
+    ("0.5.8", B200, Wants(dp_attention=2, graph=256), by_hand(B200, 16384, 256, 1, dp=2)),
 ])  # fmt: skip
 def test_the_default_fraction(release: str, gpu: int, wants: Wants, expected: float) -> None:
     assert fraction(known(release), gpu, wants) == expected

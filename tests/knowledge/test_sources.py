@@ -76,6 +76,13 @@ def test_the_release_of_a_log_is_told_by_its_lines() -> None:
     assert row["because"] == ["4 source lines of managers/scheduler.py, managers/tp_worker.py"]
 
 
+def test_a_release_that_is_known_is_not_told_again() -> None:
+    facts = Facts()
+    facts.put("sglang", {"version": "0.5.8"}, "log")
+    telling.releases(facts, [traceback(SEEN)])
+    assert not facts.known("log.releases")
+
+
 def test_flags_narrow_what_the_texts_leave_open() -> None:
     """--enable-eplb is older than --cuda-graph-backend-prefill, which came with 0.5.14."""
     text = "RuntimeError: Weight input_size_per_partition = 9472 is not divisible by weight quantization block_k = 128."
