@@ -76,6 +76,29 @@ def imported(command: list[str]) -> list[str]:
     return sorted(names & set(NEVER))
 
 
+def inputs(scratch: str, python: str, packages: int = 200, sglang: str = "0.5.18") -> dict[str, list[str]]:
+    """What is measured: a name for each command line, whose logs and model are written to ``scratch``."""
+    log = os.path.join(scratch, "crash.log")
+    with open(log, "w", encoding="utf-8") as stream:
+        line = "[2026-02-03 10:12:{:02d} TP0] Decode batch. #running-req: {}, #token: {}, token usage: 0.01\n"
+        stream.write("".join(line.format(i % 60, i, i * 37) for i in range(100)) + TRACEBACK)
+    large = os.path.join(scratch, "large.log")
+    with open(large, "w", encoding="utf-8") as stream:
+        stream.write("".join(line.format(i % 60, i, i * 37) for i in range(11_000)) + TRACEBACK)
+    model = os.path.join(scratch, "model")
+    os.mkdir(model)
+    with open(os.path.join(model, "config.json"), "w", encoding="utf-8") as stream:
+        json.dump(MODEL, stream)
+    server = ["python", "-m", "sglang.launch_server", "--model-path", model, "--tp", "8"]
+    return {
+        "--version": ["--version"],
+        "explain (10 KB)": ["explain", log],
+        "explain (1 MB)": ["explain", large],
+        f"check ({packages} packages)": ["check", "--python", python],
+        "launch (local model)": ["launch", "--sglang", sglang, "--gpus", "8", "--", *server],
+    }
+
+
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,25 +111,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         python = environment(os.path.join(scratch, "venv"), args.packages)
-        log = os.path.join(scratch, "crash.log")
-        with open(log, "w", encoding="utf-8") as stream:
-            line = "[2026-02-03 10:12:{:02d} TP0] Decode batch. #running-req: {}, #token: {}, token usage: 0.01\n"
-            stream.write("".join(line.format(i % 60, i, i * 37) for i in range(100)) + TRACEBACK)
-        large = os.path.join(scratch, "large.log")
-        with open(large, "w", encoding="utf-8") as stream:
-            stream.write("".join(line.format(i % 60, i, i * 37) for i in range(11_000)) + TRACEBACK)
-        model = os.path.join(scratch, "model")
-        os.mkdir(model)
-        with open(os.path.join(model, "config.json"), "w", encoding="utf-8") as stream:
-            json.dump(MODEL, stream)
-        server = ["python", "-m", "sglang.launch_server", "--model-path", model, "--tp", "8"]
-        asked = {
-            "--version": ["--version"],
-            "explain (10 KB)": ["explain", log],
-            "explain (1 MB)": ["explain", large],
-            f"check ({args.packages} packages)": ["check", "--python", python],
-            "launch (local model)": ["launch", "--sglang", args.sglang, "--gpus", "8", "--", *server],
-        }
+        asked = inputs(scratch, python, args.packages, args.sglang)
         commands = {
             "python -c pass": [sys.executable, "-c", "pass"],
             **{name: [args.doctor, *words] for name, words in asked.items()},
