@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, Uninstall
-from sgldoctor.fix.lane import localised
+from sgldoctor.fix.lane import TORCH, localised
 from sgldoctor.typed import Any, NamedTuple
 
 Sharers = Callable[[Iterable[str], Iterable[str]], "list[tuple[str, str]]"]
@@ -66,6 +66,7 @@ def steps(
         named = {name_of(text) for _, text in wanted}
         along = [row for row in facts.rows("packages.unpinned") if row.get("mover") == "torch" and row.get("pin")]
         wanted += [(Install((row["pin"],), deps=False), row["pin"]) for row in along if row["name"] not in named]
+    wanted += [(Install((text,)), text) for text in _brought([text for _, text in wanted], have, facts)]
     gone = list(dict.fromkeys(gone))
     whole: list[str] = []  # with dependencies
     alone: list[str] = []
@@ -97,6 +98,21 @@ def steps(
         if texts:
             found.append(Step("install", tuple(dict.fromkeys(texts)), deps, reinstall))
     return tuple(found)
+
+
+def _brought(texts: Sequence[str], have: dict[str, str], facts: Facts) -> list[str]:
+    """What an absent distribution needs that is absent, too: installed alone, it would be the next fault.
+
+    Known of flashinfer and its kin; torch and its family are left to fixes of their own.
+    """
+    from sgldoctor.derive.needs import at, table
+
+    named = {name_of(text) for text in texts}
+    new = [(name_of(text), exact(text)) for text in texts if name_of(text) not in have and exact(text)]
+    found = [need for name, version in new if name not in TORCH for need in at(name, version, facts)]
+    lacking = [need for need in found if need.name not in have and need.name not in named | TORCH]
+    pins = table(facts).pins if lacking else {}
+    return list(dict.fromkeys(pins.get(need.name, need).pin for need in lacking))
 
 
 def _of_other_cuda(have: dict[str, str], facts: Facts) -> list[str]:

@@ -270,6 +270,19 @@ def test_what_the_wrong_torch_moved_along_goes_back_with_it() -> None:
     ]
 
 
+def test_absent_package_brings_what_it_needs_and_nothing_else() -> None:
+    there = ("requests", "click", "einops", "ninja", "packaging", "tqdm", "apache_tvm_ffi", "nvidia_cutlass_dsl")
+    facts = installed(sglang="0.5.8", torch="2.9.1", numpy="2.0", nvidia_ml_py="13", **dict.fromkeys(there, "1"))
+    fix = safe(Install(("flashinfer-python==0.6.1",), deps=False))
+    steps = planned({"a": fix}, facts).steps
+    assert steps[-1] == Step("install", ("flashinfer-python==0.6.1",), deps=False)
+    (brought,) = steps[:-1]
+    assert brought.deps
+    assert {text.split(">")[0] for text in brought.packages} == {"nvidia-cudnn-frontend", "tabulate"}
+    facts.put("packages", {"name": "flashinfer-python", "version": "0.5.3"}, "probe")
+    assert planned({"a": fix}, facts).steps == steps[-1:], "it was there: its own kind of finding tells what it lacks"
+
+
 def test_words_of_the_installer_are_shown_without_secrets() -> None:
     ran = Ran(1, "Looking in indexes: https://me:s3cret@mirror.example/simple\n", "ERROR: no\n", "")
     assert "s3cret" not in last_words(ran)
