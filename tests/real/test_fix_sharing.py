@@ -10,6 +10,7 @@ from sgldoctor.fix import journal
 from sgldoctor.fix.sharing import sharers
 from sgldoctor.fix.tools import state_folder
 from tests.real.envs import UV, Env
+from tests.real.test_fix_undo import undo
 from tests.wheels import wheel
 
 pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]
@@ -43,6 +44,10 @@ def test_python_files_that_a_stray_kernel_has_overwritten_come_back(
     assert "sgl-deep-gemm shares files with sglang-kernel, which is uninstalled" in capsys.readouterr().out
     (entry,) = journal.read(state_folder(env.environ))
     assert broken.keys() - sound.keys() == {"sglang-kernel"} <= entry.touched
+    done = undo(env, "--find-links", str(tmp_path / "more"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert env.versions() == broken
+    assert "stray" in env.file("deep_gemm/__init__.py").read_text()
 
 
 def test_files_shared_with_what_a_dependency_replaces(env: Env, tmp_path: Path) -> None:
