@@ -122,6 +122,8 @@ def make(
         and isinstance(_choose(finding, fixes_of(finding), barred), Chosen)
     ]  # fmt: skip
     notes: list[str] = [f"warnings are repaired with --strict only: {'; '.join(passed)}"] if passed else []
+    there = {finding.rule.slug for finding in findings}
+    notes += [f"--prefer {slug}: that rule has found nothing here" for slug in prefer if slug not in there]
     refused = _conflicts(chosen, pin, prefer, notes)
     left += [
         Left(entry.fix.title, refused[entry.finding.rule.slug], _advice(entry.fix))

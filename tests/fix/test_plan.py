@@ -83,6 +83,7 @@ def test_conflict_is_settled_by_the_pin_by_preference_or_refused() -> None:
     plan = planned(fixes, unsafe=True, pins={"torch": "torch==2.11.0"})
     assert plan.steps == (Step("install", ("torch==2.11.0",)),)
     assert "a wants torch==2.9.1 and b wants torch==2.11.0" in plan.notes[0]
+    assert planned(fixes, unsafe=True, prefer=["c"]).notes == ("--prefer c: that rule has found nothing here",)
     plan = planned(fixes, unsafe=True, prefer=["a"])
     assert plan.steps == (Step("install", ("torch==2.9.1",)),)
     plan = planned(fixes, unsafe=True)
