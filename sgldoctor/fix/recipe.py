@@ -82,13 +82,24 @@ def _place(facts: Facts) -> Place:
     return Place(python, uv, bool(facts.value("host", "root")))
 
 
+def _releases(when: dict[str, str]) -> str:
+    """The releases of a condition in words."""
+    if "defect" not in when:
+        return f"SGLang {when['sglang']}"
+    from sgldoctor.knowledge.defects import defect
+
+    wanted = when["defect"]
+    there = defect(wanted.removeprefix("!")).range
+    return f"other releases than {there}" if wanted.startswith("!") else there
+
+
 def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
     from sgldoctor.derive.when import holds
 
     valid = holds(recipe.when, context.facts)
     if valid is False:
         return None
-    notes = [f"For SGLang {recipe.when['sglang']}; the release is not known here."] if valid is None else []
+    notes = [f"For {_releases(recipe.when)}; the release is not known here."] if valid is None else []
     title, _ = context.filled(recipe.title)
     formed: list[Action] = []
     unresolved: list[str] = []

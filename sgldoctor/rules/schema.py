@@ -93,7 +93,7 @@ class Rule(NamedTuple):
         explains: slugs of rules, or keys of causes, that are only symptoms where this one is found.
         before: slugs of rules, or keys of causes, that stay causes but are told after this one, which began it.
         when: ``sglang`` to a version specifier, or ``defect`` to the name of a known defect: the releases in which the
-            rule holds. Unknown release: it holds.
+            rule holds; ``!`` before it: those that lack it. Unknown release: it holds.
         needs: facts that must select something as well.
         about: why it happens, for somebody who has never seen it.
         path: the file, for messages.

@@ -58,7 +58,8 @@ def test_every_range_is_of_known_releases_in_order() -> None:
 
 def test_every_defect_has_a_rule_with_its_thread_and_is_no_fault_of_the_environment() -> None:
     rules = {rule.when["defect"]: rule for rule in load() if "defect" in rule.when}
-    assert set(rules) == set(names())
+    only_fixes = {recipe.when.get("defect", "").removeprefix("!") for rule in load() for recipe in rule.fixes}
+    assert set(rules) | (only_fixes - {""}) == set(names())
     for rule in rules.values():
         assert rule.cause == "sglang-bug"
         assert rule.references, rule.slug
@@ -79,3 +80,14 @@ def test_only_source_lines_rule_a_defect_out(by: str, answer: bool | None) -> No
     facts.put("log.releases", {"first": "0.5.20", "last": "0.5.21", "among": ["0.5.20", "0.5.21"], "by": by}, "derived")
     assert holds({"defect": "eagle-filter-length"}, facts) is answer
     assert holds({"sglang": ">=0.5.20"}, facts) is True
+
+
+def test_a_fix_may_ask_for_what_a_release_lacks() -> None:
+    """The check of cuDNN for vision models came with 0.5.6 and went with 0.5.10."""
+    wanted = [
+        holds({"defect": "cudnn-conv3d-check"}, release(version)) for version in ("0.5.5.post3", "0.5.6", "0.5.9")
+    ]
+    assert wanted == [False, True, True]
+    refused = [holds({"defect": "!cudnn-conv3d-check"}, release(version)) for version in ("0.5.6", "0.5.10")]
+    assert refused == [False, True]
+    assert holds({"defect": "!cudnn-conv3d-check"}, Facts()) is None
