@@ -58,6 +58,44 @@ CONTEXTS = [
     "machine huggingface.co login me password {}",
     '{{"name": "HF_TOKEN", "value": "{}"}}',
     "env: [{{name: DB_PASSWORD, value: '{}'}}]",
+    "MYSQL_PWD={}",
+    'declare -x HF_TOKEN="{}"',
+    "set -gx ANTHROPIC_API_KEY {}",
+    "HF_TOKEN:                {}",
+    "api_key         : {}",
+    "| api_key | {} |",
+    "helm upgrade x . --set hfToken={} --set n=2",
+    "client-key-data: {}",
+    '{{"auths": {{"nvcr.io": {{"password": "{}"}}}}}}',
+    "<password>{}</password>",
+    '<add key="ApiKey" value="{}"/>',
+    '<env name="HF_TOKEN">{}</env>',
+    "client_secret\\u003d{}",
+    "('api_key', '{}')",
+    "{{'name': 'api_key', 'default': '{}'}}",
+    "GET /v1/models?key={}&x=1 HTTP/1.1",
+    "#access_token={}&token_type=bearer",
+    "[(b'authorization', b'Bearer {}'), (b'host', b'x')]",
+    "vault login {}",
+    "redis-cli -a {} ping",
+    "mysql -u root -p{} db",
+    "echo {} | docker login --password-stdin",
+    "aws configure set aws_secret_access_key {}",
+    "--served-api-keys {}",
+    "os.environ['HF_TOKEN'] = '{}'",
+    "requests.get(u, auth=('me', '{}'))",
+    "wandb.login(key='{}')",
+    "spark.hadoop.fs.s3a.secret.key={}",
+    "fs.azure.account.key.acc.blob.core.windows.net={}",
+    "WARNING: using password '{}' from the environment",
+    "'--api-key' '{}'",
+    "\x1b[32mapi_key\x1b[0m=\x1b[33m'{}'\x1b[0m",
+    "the API key is {}",
+    "Invalid API key provided: {}",
+    "Password for user me: {}",
+    "your token has been saved: {}",
+    "apikey {}",
+    "https://hooks.slack.com/services/T0/B0/{}",
 ]
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 # What a secret looks like: no word, no number.
@@ -106,6 +144,67 @@ def test_a_secret_of_a_list_over_several_lines(secret_: str) -> None:
         assert redact(manifest) == manifest.replace(secret_, REDACTED)
 
 
+ON_THE_NEXT_LINE = [
+    "api_key:\n  {}\n",
+    "api_key: >-\n  {}\n",
+    "password: |\n  {}\nuser: me\n",
+    '"api_key":\n    "{}",\n',
+    'api_key = (\n    "{}"\n)\n',
+    "ServerArgs(\n  api_key=\n    '{}',\n  tp_size=8)\n",
+    "serve --api-key \\\n    {} \\\n    --tp 8\n",
+    "Authorization: Bearer\n{}\n",
+    "apiVersion: v1\nkind: Secret\nstringData:\n  HF: {}\n  n: '1'\n",
+    "apiVersion: v1\ndata:\n  one: {}\nkind: Secret\n",
+    "- apiVersion: v1\n  stringData:\n    file: |\n      [x]\n      {}\n  kind: Secret\n",
+    '{{\n  "kind": "Secret",\n  "data": {{\n    "x": "{}"\n  }}\n}}\n',
+    '{{"apiVersion":"v1","stringData":{{"x":"{}"}},"kind":"Secret"}}\n',
+    '    {{\\"data\\":{{\\"x\\":\\"{}\\"}},\\"kind\\":\\"Secret\\"}}\n',
+]
+
+
+@pytest.mark.parametrize("context", ON_THE_NEXT_LINE)
+@given(secret_=SECRETS.filter(lambda text: ":" not in text))
+def test_a_secret_apart_from_what_tells_it(context: str, secret_: str) -> None:
+    whole = context.format(secret_)
+    shown = redact(whole)
+    assert secret_ not in shown
+    assert shown.count("\n") == whole.count("\n")
+    assert redact(shown) == shown
+
+
+def test_only_secrets_lose_their_data() -> None:
+    config = "apiVersion: v1\nkind: ConfigMap\ndata:\n  NCCL_DEBUG: INFO\n  model: Qwen/Qwen2.5-7B-Instruct\n"
+    assert redact(config) == config
+    both = f"{config}---\napiVersion: v1\nkind: Secret\ndata:\n  n: cTdSdFkybVp4OUtwTHc0Vg==\n"
+    assert redact(both) == both.replace("cTdSdFkybVp4OUtwTHc0Vg==", REDACTED)
+    listed = f"items:\n- apiVersion: v1\n  data:\n    mode: fast\n  kind: ConfigMap\n{both}"
+    assert "mode: fast" in redact(listed)
+
+
+def test_what_a_stream_shows_of_a_secret_before_its_kind_is_known() -> None:
+    """kubectl prints the data first: what may be base64 is hidden, words are not."""
+    begun = "apiVersion: v1\ndata:\n  n: cTdSdFkybVp4OUtwTHc0Vg==\n  debug: INFO\n"
+    assert redact(begun) == begun.replace("cTdSdFkybVp4OUtwTHc0Vg==", REDACTED)
+
+
+def test_a_value_that_a_terminal_has_wrapped() -> None:
+    shown = redact(
+        "... api_key='Zk3vT9qL\nw81xPbN4', tp_size=8\nHF_TOKEN=hf_" + "aB3" * 6 + "\n" + "aB3" * 5 + "a next\n"
+    )
+    assert shown == f"... api_key='{REDACTED}\n{REDACTED}', tp_size=8\nHF_TOKEN={REDACTED}\n{REDACTED} next\n"
+
+
+@pytest.mark.parametrize("front", ["", "> ", "[2026-01-01 10:00:00 TP0] ", "    ", "\u2502 "])
+def test_a_private_key_whatever_stands_in_front_of_its_lines(front: str) -> None:
+    body = ["MIIEowIBAAKCAQEA7bq0hVzD" * 2, "q0hVzDMIIEowIBAAKCAQEA7b" * 2, "Qx7="]
+    lines = ["before", "-----BEGIN RSA PRIVATE KEY-----", *body, "-----END RSA PRIVATE KEY-----", "after all of it"]
+    text = "\n".join(front + line for line in lines)
+    for cut in range(3, len(lines) + 1):  # a stream may end anywhere
+        shown = redact("\n".join(text.split("\n")[:cut]))
+        assert not [line for line in body if line in shown], cut
+    assert shown == "\n".join(front + (REDACTED if line in body else line) for line in lines)
+
+
 @given(token=TOKENS, before=AROUND, after=AROUND)
 def test_a_known_shape_is_found_anywhere(token: str, before: str, after: str) -> None:
     """Whatever is printed beside it, as long as it stands apart."""
@@ -142,6 +241,22 @@ HARMLESS = [
     'File "/opt/lib/python3.11/site-packages/sglang/srt/managers/tokenizer_manager.py", line 10, in init_tokenizer',
     "git clone https://github.com/sgl-project/sglang.git && pip install user@host",
     "ssl_keyfile_password=None, ssl_keyfile=None, admin_api_key=None",
+    "secretName: hf-token-secret",
+    "secretKeyRef: {name: hf-token, key: token}",
+    "imagePullSecrets: [{name: regcred}]",
+    "access_key_count=4, num_key_value_heads=8",
+    "authentication is disabled; set --api-key to enable it",
+    "http://10.0.0.1:30000/v1/completions?model=m&max_tokens=16",
+    "if self.server_args.api_key: add_api_key_middleware(app, server_args.api_key)",
+    "def __init__(self, api_key: Optional[str] = None, password: str | None = None):",
+    'parser.add_argument("--api-key", type=str, default=ServerArgs.api_key)',
+    "pwd: /workspace/sglang; PWD=/root OLDPWD=/home/x; cd $(pwd)",
+    "op = _ReplicationOp(kind=int(kind), rank=self._pp_rank, key=key, value=value)",
+    "JIT session key: fp8_gemm_nt_m64_n128; cache key: fused_moe_kernel_E=256_N=128",
+    "secrets: {}, credentials: [], password: ******",
+    "the password authentication failed; Passwordless SSH to node02 failed",
+    "echo hello | grep login",
+    "keyfile=/etc/ssl/private/server.key",
     "RuntimeError: The size of tensor a (128) must match the size of tensor b (64), key: value",
 ]
 
@@ -210,7 +325,10 @@ def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) ->
         "token=", "api_key", "://", "x@", "password='", "eyJ", "bearer ", "-----BEGIN PRIVATE KEY-----", "KEY_",
         "ENV KEY ", "--", "?token", "https://a:", "a_", "Authorization: ", '\\"', "hf_", "sk-", "key=\\", "=", " ",
         "https://u:p@h ", "curl -u ", "login -p ", "--api-key, ", "--token\n - ", "A_KEY | ",
-        "name: TOKEN ", "login password ",
+        "name: TOKEN ", "login password ", "api_key=\n ", "pwd=", "echo a|", "<password>", "data:\n a: b\n", "auth=('",
+        "kind: Secret\ndata:\n a: b\n",
+        "-----BEGIN A PRIVATE KEY-----\nx ", "password is ", "secret.key.", "wandb key ",
+        "api_key |", "?key=", "apiVersion: v1\n data:\n", "hf_abcdefgh\n", "(['token','",
     ],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
