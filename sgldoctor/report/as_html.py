@@ -202,7 +202,7 @@ def _nodes(data: Entry) -> str:
         f"<p>{counted(len(nodes), 'node')}: {told}.</p>"
         '<div class="find" id="node-find" hidden><label for="node-search">Find a node or a cause</label>'
         '<input type="search" id="node-search" autocomplete="off"><output id="node-count" role="status"></output></div>'
-        f'<ul class="grid" aria-label="One cell for each node">{"".join(cells)}</ul>'
+        f'<ul class="grid" role="img" aria-label="One cell for each node: {told}">{"".join(cells)}</ul>'
         + (f"<details{opened}><summary>Nodes that are not healthy</summary>{table}</details>" if rows else "")
     )
 

@@ -38,10 +38,10 @@ def draw(data: Entry) -> str:
     for numa, inside, near in frames:
         count = max(len(inside), len(near), 1)
         width = count * _BOX + (count - 1) * _GAP + 2 * _PAD
-        height = 24 + _HEIGHT + (36 + _HEIGHT if near else 0) + _PAD + (6 if numa else 0)
+        height = 24 + _HEIGHT + (36 + _HEIGHT if near else 0) + _PAD + (10 if numa else 0)
         parts.append(f'<rect class="numa" x="{x}" y="{top}" width="{width}" height="{height}" rx="8"/>')
         if numa:
-            parts.append(f'<text class="small" x="{x + 10}" y="{top + height - 3}">{escape(numa)}</text>')
+            parts.append(f'<text class="small" x="{x + 10}" y="{top + height - 8}">{escape(numa)}</text>')
         for place, gpu in enumerate(inside):
             left = x + _PAD + place * (_BOX + _GAP)
             index = str(gpu.get("index"))
@@ -51,7 +51,8 @@ def draw(data: Entry) -> str:
             left = x + _PAD + place * (_BOX + _GAP)
             parts.append(_box(left, top + 24 + _HEIGHT + 36, f"nic{'' if up else ' down'}", name, about))
         x += width + _GAP
-    bottom = top + 24 + 2 * _HEIGHT + 36 + 2 * _PAD
+    below = 36 + _HEIGHT if any(near for _, _, near in frames) else 0
+    bottom = top + 24 + _HEIGHT + below + 10 + 2 * _PAD
     parts += _wires(bus, gpus, links, where, top + 24)
     said = _said(gpus, nics, links, bus)
     width = x - _GAP + _PAD
@@ -163,7 +164,7 @@ def _said(gpus: list[Entry], nics: list[tuple[str, str, bool, Any]], links: list
     if bus == "switch":
         parts.append("joined by NVSwitch")
     elif any(row.get("nvlinks") for row in links):
-        parts.append(f"{sum(bool(row.get('nvlinks')) for row in links)} pairs joined by NVLink")
+        parts.append(f"{counted(sum(bool(row.get('nvlinks')) for row in links), 'pair')} joined by NVLink")
     elif links:
         able = sum(bool(row.get("p2p")) for row in links)
         parts.append(f"{able} of {len(links)} pairs can read each other's memory")

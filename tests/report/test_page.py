@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,9 @@ from sgldoctor import pipeline
 from sgldoctor.facts import Facts
 from sgldoctor.report.as_html import render
 from sgldoctor.report.model import Report
+from tests.fleet.nodes import fleet, planted
+from tests.fleet.test_drift import report as fleet_report
+from tests.fleet.test_drift import started
 from tests.report.browser import Page, needs_browser
 from tests.rules.make import exceptions, log_rule
 
@@ -109,23 +113,109 @@ def test_light_and_dark_can_be_read(page: Page) -> None:
         }
         return [255, 255, 255];
       };
-      const texts = 'h1, h1 span, h2, h3, p, pre, summary, .of, .tag, th, td, a, button';
-      return Math.min(...Array.from(document.querySelectorAll(texts)).filter((node) => node.checkVisibility())
-        .map((node) => [light(parse(getComputedStyle(node).color)), light(back(node))])
+      const own = (node) => Array.from(node.childNodes).some((child) => child.nodeType === 3 && child.data.trim());
+      const ink = (node) => node.closest('svg') ? getComputedStyle(node).fill : getComputedStyle(node).color;
+      const box = (node) => node.closest('svg') && node.parentElement.querySelector(':scope > rect');
+      const under = (node) => box(node) ? parse(getComputedStyle(box(node)).fill) : back(node);
+      return Math.min(...Array.from(document.querySelectorAll('body *:not(script, title)'))
+        .filter((node) => node.checkVisibility() && own(node))
+        .map((node) => [light(parse(ink(node))), light(node.matches('g *') ? under(node) : back(node))])
         .map(([a, b]) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)));
     })()"""
+    page.run("document.getElementById('fold').click()")
     assert page.run(contrast) >= 4.5
     before = page.run("getComputedStyle(document.body).backgroundColor")
     page.run("document.getElementById('theme').click()")
     assert page.run("getComputedStyle(document.body).backgroundColor") != before
     assert page.run(contrast) >= 4.5
     page.run("document.getElementById('theme').click()")
+    page.run("document.getElementById('fold').click()")
+
+
+STRUCTURE = """(() => {
+  const all = (query) => Array.from(document.querySelectorAll(query));
+  const levels = all('h1, h2, h3, h4, h5, h6').map((node) => Number(node.tagName[1]));
+  const ids = all('[id]').map((node) => node.id);
+  const refs = all('[aria-labelledby], [for]').map((n) => n.getAttribute('aria-labelledby') || n.getAttribute('for'));
+  const wrong = [];
+  if (levels[0] !== 1 || levels.filter((level) => level === 1).length !== 1) wrong.push('not one h1 in front');
+  levels.forEach((level, at) => { if (at && level > levels[at - 1] + 1) wrong.push(`a jump to h${level}`); });
+  if (new Set(ids).size !== ids.length) wrong.push('an id twice');
+  for (const id of refs) if (!document.getElementById(id)) wrong.push(`no ${id}`);
+  for (const link of all('a[href^="#"]')) if (!document.querySelector(link.hash)) wrong.push(`no ${link.hash}`);
+  for (const name of ['main', 'header', 'footer', 'nav']) if (all(name).length !== 1) wrong.push(`not one ${name}`);
+  for (const cell of all('th')) if (!cell.scope) wrong.push('th without scope');
+  for (const node of all('svg, [role=img]')) if (!node.getAttribute('aria-label')) wrong.push('a picture, no words');
+  if (all('ul > :not(li), details > summary:not(:first-child)').length) wrong.push('something else in a list');
+  for (const node of all('details')) if (!node.querySelector(':scope > summary')) wrong.push('details, no summary');
+  for (const node of all('[tabindex]')) if (node.tabIndex > 0) wrong.push('an order of its own');
+  for (const node of all('button')) if (node.type !== 'button') wrong.push('a button that sends');
+  for (const node of all('button, input, summary')) {
+    const { width, height } = node.getBoundingClientRect();
+    if (node.checkVisibility() && Math.min(width, height) < 24) wrong.push(`${node.tagName} of ${height} pixels`);
+  }
+  return wrong.join('; ');
+})()"""
+
+
+def test_it_is_built_as_readers_of_screens_want_it(page: Page) -> None:
+    """Headings in order, one landmark of each kind, words for pictures, targets that can be hit (WCAG 2.2, 2.5.8)."""
+    assert page.run(STRUCTURE) == ""
+
+
+def emulate(page: Page, width: int, media: str = "") -> None:
+    page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600)
+    page.call("Emulation.setEmulatedMedia", media=media)
+
+
+def test_nothing_is_wider_than_a_telephone(page: Page) -> None:
+    emulate(page, 360)
+    page.run("document.getElementById('fold').click()")
+    assert page.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.run("document.getElementById('fold').click()")
+    emulate(page, 1100)
+
+
+def test_what_is_printed(page: Page) -> None:
+    """Evidence and symptoms unfolded, on white; no controls, and no list of facts that are folded."""
+    emulate(page, 800, "print")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    shown = "(query) => Array.from(document.querySelectorAll(query)).filter((node) => node.checkVisibility()).length"
+    assert page.run(f"({shown})('.bar button, .find, .copy, #facts')") == 0
+    assert page.run(f"({shown})('article article pre')") == 1
+    assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.run("dispatchEvent(new Event('afterprint'))")
+    emulate(page, 1100)
+    assert page.call("Page.printToPDF")["data"].startswith("JVBERi")
+    assert page.run(f"({shown})('article article pre')") == 0
+
+
+def test_the_page_of_a_fleet(tmp_path: Path) -> None:
+    nodes = list(fleet(20, planted(20)))
+    for place, data in enumerate(nodes):
+        data["facts"].update(started("--tp 160 --nnodes 20", 3 if place == 4 else place))
+    file = tmp_path / "fleet.html"
+    file.write_text(render(fleet_report(nodes)), encoding="utf-8")
+    opened = Page(file, tmp_path / "profile")
+    try:
+        assert opened.run(STRUCTURE) == ""
+        emulate(opened, 360)
+        assert opened.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        opened.run(
+            "{ const f = document.getElementById('node-search'); f.value = '--node-rank 3';"
+            " f.dispatchEvent(new Event('input')); }"
+        )
+        assert opened.run("document.getElementById('node-count').textContent") == "2 of 20 nodes"
+        assert opened.run("document.querySelectorAll('.grid li:not(.off)').length") == 2
+        assert (opened.said, [url for url in opened.asked if not url.startswith(("file:", "data:"))]) == ([], [])
+    finally:
+        opened.close()
 
 
 def test_the_drawing_says_what_it_shows(page: Page) -> None:
     assert page.run("document.querySelectorAll('svg.map .gpu').length") == 4
     assert page.run("document.querySelectorAll('svg.map .nic').length") == 1
-    assert "1 pairs joined by NVLink" in page.run("document.querySelector('svg.map').getAttribute('aria-label')")
+    assert "1 pair joined by NVLink" in page.run("document.querySelector('svg.map').getAttribute('aria-label')")
     assert page.picture().startswith(b"\x89PNG")
 
 
