@@ -14,6 +14,11 @@ from sgldoctor.cli.options import Parser
 from sgldoctor.errors import UsageError
 from sgldoctor.typed import Any
 
+# Neither "-m" nor "-c" may look for modules in the present folder, which is whatever the agent works on.
+_CODE = (
+    "import sys; sys.path[:1] = [sys.argv.pop(1), *filter(None, sys.path[:1])];"
+    "from sgldoctor.__main__ import main; sys.exit(main())"
+)
 LIMIT = 600
 """Seconds that a tool may take."""
 INSTRUCTIONS = """sgldoctor finds the true cause of a broken SGLang environment or crash log. Begin with `explain` for a
@@ -244,12 +249,16 @@ def _text(words: list[str]) -> str:
 
 
 def _run(words: list[str], stdin: str = "") -> tuple[int, str, str]:
-    """Status, output and complaints of a command."""
+    """Status, output and complaints of a command, run from where this one is: a package or an unpacked archive."""
+    import os
     import subprocess
 
+    import sgldoctor
+
+    home = os.path.dirname(os.path.dirname(os.path.abspath(sgldoctor.__file__)))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "sgldoctor", *words],
+            [sys.executable, "-c", _CODE, home, *words],
             input=stdin.encode("utf-8", "surrogatepass"), capture_output=True, timeout=LIMIT, check=False,
         )  # fmt: skip
     except (subprocess.TimeoutExpired, OSError, ValueError) as error:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +18,15 @@ LOG = (ROOT / "fixtures" / "missing-libcudnn" / "fires-import.log").read_text(en
 READING = {"check", "explain", "launch", "tp", "rules"}
 
 
-def talk(*options: str, ask: Callable[[Any], Awaitable[Any]]) -> Any:
+def talk(*options: str, ask: Callable[[Any], Awaitable[Any]], folder: Path = ROOT) -> Any:
     """What ``ask`` returns, given a connected client."""
     mcp = pytest.importorskip("mcp", reason="the extra 'mcp' (28 distributions) is not installed")
     from mcp.client.stdio import StdioServerParameters
 
     async def connected() -> Any:
-        server = StdioServerParameters(command=sys.executable, args=["-m", "sgldoctor", "mcp", *options], cwd=str(ROOT))
+        server = StdioServerParameters(
+            command=sys.executable, args=["-m", "sgldoctor", "mcp", *options], cwd=str(folder)
+        )
         async with mcp.Client(server) as client:
             return await ask(client)
 
@@ -71,6 +74,55 @@ def test_what_changes_an_environment_is_offered_only_when_allowed() -> None:
     tools = talk("--allow-fix", ask=ask)
     assert {tool.name for tool in tools} == READING | {"repair", "undo"}
     assert [tool.annotations.read_only_hint for tool in tools if tool.name in ("repair", "undo")] == [False, False]
+
+
+def test_every_tool_says_what_is_wrong_with_its_arguments() -> None:
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("check", {"venv": "/nonexistent"}, "no such folder"),
+        ("check", {"area": "nowhere"}, "there is none of this name"),
+        ("check", {"python": 5}, "valid string"),
+        ("explain", {}, "give a log or files"),
+        ("explain", {"files": ["/nonexistent"]}, "No such file"),
+        ("explain", {"log": LOG, "sglang": "x y"}, "a release such as"),
+        ("launch", {}, "give a command or a file"),
+        ("launch", {"command": "ls -la"}, "no SGLang server command"),
+        ("launch", {"file": "/nonexistent"}, "No such file"),
+        ("tp", {}, "Field required"),
+        ("tp", {"model": "/nonexistent"}, "does not exist"),
+        ("tp", {"model": "--help"}, "./--help"),
+        ("rules", {"name": "no-such-rule"}, "no-such-rule"),
+        ("repair", {"venv": "/nonexistent"}, "no such folder"),
+        ("undo", {"venv": "/nonexistent"}, "no such folder"),
+    ]
+
+    async def ask(client: Any) -> list[Any]:
+        return [await client.call_tool(tool, given) for tool, given, _ in wrong]
+
+    for (tool, given, words), answer in zip(wrong, talk("--allow-fix", ask=ask), strict=True):
+        assert answer.is_error, (tool, given)
+        assert words in answer.content[0].text, (tool, given, answer.content[0].text)
+        assert "Traceback (most" not in answer.content[0].text
+
+
+def test_the_folder_of_the_agent_is_no_place_for_modules(tmp_path: Path) -> None:
+    """An agent works in folders of strangers; what lies there is not run."""
+    (tmp_path / "sgldoctor").mkdir()
+    for name in ("sgldoctor/__init__.py", "sgldoctor/__main__.py", "json.py", "subprocess.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close(); raise SystemExit('stranger')\n")
+
+    code = (
+        "import sys; sys.path.insert(0, sys.argv.pop(1)); import sgldoctor.cli.mcp as m; print(m._run(['--version']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(ROOT)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("(0, 'sgldoctor "), done.stdout
+    assert not (tmp_path / "ran").exists()
 
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:
