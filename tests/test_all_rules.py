@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from sgldoctor.cli.fixtures import Case, accepted, cases, report, verdict
+from sgldoctor.report import as_json, schema
 from sgldoctor.rules.lint import lint_folder
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "fixtures"
+SCHEMA = json.loads(schema.text())
 CASES = list(cases(str(FIXTURES)))
 HEALTHY = sorted((FIXTURES / "_healthy").glob("*"))
 
@@ -71,6 +74,11 @@ ACCEPTED = [case for case in CASES if Path(os.path.splitext(case.path)[0] + ".fi
 def test_accepted_finding_is_still_what_is_found(case: Case) -> None:
     wanted = json.loads(Path(os.path.splitext(case.path)[0] + ".finding.json").read_text(encoding="utf-8"))
     assert json.loads(json.dumps(accepted(case, report(case.path, rules())))) == wanted
+
+
+@pytest.mark.parametrize("case", CASES[::3], ids=name)
+def test_the_report_fits_the_schema_that_is_printed(case: Case) -> None:
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(as_json.render(report(case.path, rules()))))
 
 
 def test_some_findings_were_accepted() -> None:

@@ -193,7 +193,12 @@ def _rules() -> str:
 
 
 def _rule(name: str) -> str:
-    return _text(["rules", "show", _name(name)])
+    from mcp.server.mcpserver.exceptions import ResourceError, ToolError
+
+    try:
+        return _text(["rules", "show", _name(name)])
+    except ToolError as error:  # of a tool; that of a resource is an answer, anything else a trace on the terminal
+        raise ResourceError(str(error)) from error
 
 
 def _schema() -> str:

@@ -28,8 +28,10 @@ ELISION = lazy(
 )
 GROUP_RULE = lazy(r"^\s*\+[-+]+(?: (?:\d+|\.{3}) -+)?\+?\s*$")
 GROUP_MARGIN = lazy(r"^\s*[|+] ?")
+BEFORE_PROMPT = r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?"
+"""What a shell prints in front of its sign: environments in brackets, user, host and folder."""
 PROMPT = lazy(
-    r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯] ?\S"  # noqa: RUF001
+    BEFORE_PROMPT + r"[$#%❯] ?\S"  # noqa: RUF001
     r"|^>>> |^\.\.\. \S|^In \[\d+\]: |^[A-Z]:\\[^>\n]{0,120}>|^\([\w ./-]{1,60}\) \[[^\]\n]{1,80}\] "
 )
 _STACK = lazy(r"^\s*(?:frame #\d+: |<omitting python frames>|#\d+ +0x[0-9a-f]+ |\*{3} SIG|@ +0x[0-9a-f]+ )")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sgldoctor.lazy import lazy
+from sgldoctor.log.forms import BEFORE_PROMPT
 from sgldoctor.log.lines import Line
 from sgldoctor.typed import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ COMMAND_BYTES = 16 << 10
 CONTINUED_LINES = 200
 
 _SERVER = lazy(r"\bsglang\.launch_server\b|\bsglang[\w./-]{0,20} serve\b|/sglang/launch_server\.py\b")
-_PROMPT = lazy(r"^(?:\([\w./ -]{1,60}\) ?){0,2}(?:[\w.-]{1,40}@[\w.-]{1,80}[: ][^$#\n]{0,120})?[$#%❯+] ?(?=\S)")  # noqa: RUF001
+_PROMPT = lazy(BEFORE_PROMPT + r"[$#%❯+] ?(?=\S)")  # noqa: RUF001
 _PROMPT_BEGINS = frozenset("$#%+([\u276f")
 _BEGIN = lazy(
     r"^(?:[A-Za-z_]\w{0,80}=|(?:\S{0,200}/)?(?:python[\d.]*|sglang|docker|podman|nerdctl|nohup|exec|sudo|env|uv|srun|mpirun|"

@@ -104,6 +104,19 @@ def test_every_tool_says_what_is_wrong_with_its_arguments() -> None:
         assert "Traceback (most" not in answer.content[0].text
 
 
+def test_a_resource_that_is_not_there_is_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    async def ask(client: Any) -> list[str]:
+        said = []
+        for name in ("rules/no-such-rule", "nothing"):
+            with pytest.raises(Exception, match=r"no-such-rule|nothing") as caught:
+                await client.read_resource(f"sgldoctor://{name}")
+            said.append(str(caught.value))
+        return said
+
+    assert "no rule" in talk(ask=ask)[0]
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_the_folder_of_the_agent_is_no_place_for_modules(tmp_path: Path) -> None:
     """An agent works in folders of strangers; what lies there is not run."""
     (tmp_path / "sgldoctor").mkdir()
