@@ -99,7 +99,8 @@ def _script(plan: Plan, target: Target, report: Report, args: Namespace) -> str:
         installer = install.placed(installer, plan.steps)
     if installer is not None and installer.kind == "uv":
         installer = installer._replace(argv=(word, "pip"))  # to be run elsewhere: "uv" rather than where it lies here
-    return show.script(plan, installer, Place(target.python, word, _is_root()))
+    python = installer.python if installer is not None else target.python
+    return show.script(plan, installer, Place(python, word, _is_root()))
 
 
 def _has_pip(report: Report) -> bool:

@@ -170,21 +170,20 @@ def choose(target: Target, settings: Settings, has_pip: bool) -> Installer:
     Raises:
         FixError: neither is there, or the one that was asked for is not.
     """
+    python = target.python or os.path.join(target.prefix, "bin", "python")  # of an image whose interpreter lies outside
     uv = find_uv(target.environ) if settings.choice in ("auto", "uv") else ""
     if settings.choice == "uv" and not uv:
         raise FixError("uv is not on PATH: install it, or use --installer pip")
     if not uv and not has_pip:
-        raise FixError(
-            f"{target.python} has no pip, and uv is not on PATH: install uv, or run '{target.python} -m ensurepip'"
-        )
+        raise FixError(f"{python} has no pip, and uv is not on PATH: install uv, or run '{python} -m ensurepip'")
     environ = {name: value for name, value in target.environ.items() if name not in MISDIRECTING}
     environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
     environ["PIP_NO_INPUT"] = "1"
     if not uv:
-        return Installer("pip", (target.python, "-m", "pip"), target.python, environ, settings)
+        return Installer("pip", (python, "-m", "pip"), python, environ, settings)
     more, no_index = pipconf.for_uv(target.prefix, environ)
     settings = settings._replace(no_index=settings.no_index or no_index)
-    return Installer("uv", (uv, "pip"), target.python, {**environ, **more}, settings)
+    return Installer("uv", (uv, "pip"), python, {**environ, **more}, settings)
 
 
 def run(installer: Installer, words: Sequence[str], seconds: float, keep: Sequence[int] = ()) -> Ran:

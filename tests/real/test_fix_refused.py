@@ -93,13 +93,17 @@ def test_package_of_conda_is_not_overwritten(broken: Env) -> None:
     refused(broken, "installed by conda")
 
 
-def test_unpacked_image_is_only_examined(broken: Env, tmp_path: Path) -> None:
+def test_unpacked_image_is_only_examined(broken: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from tests.real import envs
 
     target = broken.target()._replace(root=str(tmp_path), prefix="/venv", python="/venv/bin/python",
                                       sites=("/venv/" + str(broken.site.relative_to(broken.prefix)),))  # fmt: skip
     with pytest.raises(FixError, match="only examined"):
         envs.repair(target, ["--yes"])
+    capsys.readouterr()
+    # Its script is for the image, also where the interpreter of the environment lies outside of what is unpacked.
+    assert envs.repair(target._replace(python=""), ["--dry-run", "--format", "shell"]) == 1
+    assert "--python /venv/bin/python --no-deps nvidia-cudnn-cu12==9.10.2.21" in capsys.readouterr().out
 
 
 def test_server_that_uses_the_environment_is_named(broken: Env, capsys: pytest.CaptureFixture[str]) -> None:
