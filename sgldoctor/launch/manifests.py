@@ -46,8 +46,9 @@ def find(text: str, name: str, environ: Mapping[str, str]) -> list[Located]:
                 found += _service(service, entry, environ)
             continue
         containers = list(_containers(document, 0))
+        plain = _texts(data.get("kind"))[:1] in _PLAIN_KINDS
         for container in containers:
-            found += _container(container)
+            found += _container(container, plain=plain)
         flat = {key: _value(entry) for key, entry in data.items()}
         if not containers and values.is_arguments(flat):
             found.append(Located(values.command(flat, line), "config", "", line))
@@ -220,11 +221,13 @@ def _sure(value: str, environ: Mapping[str, str]) -> str | None:
 
 
 def _containers(entry: Entry, depth: int) -> Iterator[dict[str, Entry]]:
-    """The containers of a manifest, however its kind nests them."""
+    """The containers of a manifest, however its kind nests them: in lists, or alone as custom resources have them."""
     data = entry[0]
     if depth > _DEEPEST:
         return
     if isinstance(data, dict):
+        if any(isinstance(data[key][0], list) for key in ("command", "args") if key in data):
+            yield data
         for key, value in data.items():
             if key in ("containers", "initContainers") and isinstance(value[0], list):
                 yield from (item[0] for item in value[0] if isinstance(item[0], dict))
@@ -235,7 +238,11 @@ def _containers(entry: Entry, depth: int) -> Iterator[dict[str, Entry]]:
             yield from _containers(item, depth + 1)
 
 
-def _container(container: dict[str, Entry]) -> list[Located]:
+_PLAIN_KINDS = [[kind] for kind in ("Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")]
+"""Kinds whose containers have the variables that the manifest names; the controller of another may add its own."""
+
+
+def _container(container: dict[str, Entry], *, plain: bool) -> list[Located]:
     words: list[str] = []
     line = 1
     for key in ("command", "args"):
@@ -250,14 +257,18 @@ def _container(container: dict[str, Entry]) -> list[Located]:
         if isinstance(item, dict) and item.get("name"):
             environment[str(item["name"])] = None if item.get("value") is None else _boolean(item["value"])
     unknown = ["variables from envFrom"] if container.get("envFrom") else []
-    text = " ".join(_expanded(word, environment) for word in words)
+    complete = plain and not unknown
+    text = " ".join(_expanded(word, environment, complete=complete) for word in words)
     name = _texts(container.get("name"))
     found = _located(commands.parse_all(_exports(environment) + text), "kubernetes", "".join(name), line, unknown)
     return of_image(found, _release(container.get("image")))
 
 
-def _expanded(word: str, environment: Mapping[str, str | None]) -> str:
-    """A word as Kubernetes hands it on: ``$(NAME)`` of a variable of the container is filled in, nothing else is."""
+def _expanded(word: str, environment: Mapping[str, str | None], *, complete: bool) -> str:
+    """A word as Kubernetes hands it on: ``$(NAME)`` of a variable of the container is filled in, nothing else is.
+
+    Where the variables are not ``complete``, one that is not among them may be there and is not known.
+    """
     out = ""
     at = 0
     for match in re.finditer(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)", word):
@@ -265,6 +276,8 @@ def _expanded(word: str, environment: Mapping[str, str | None]) -> str:
         at = match.end()
         if match[0] == "$$":
             out += "'$'"
+        elif match[1] not in environment and not complete:
+            out += f'"{match[0]}"'  # to a shell a command that is not run here: nobody knows what it gives
         elif match[1] in environment:
             value = environment[match[1]]
             out += '"${' + match[1] + '}"' if value is None and match[1].isidentifier() else shlex.quote(value or "")

@@ -16,6 +16,7 @@ LIMIT = 1 << 20
 """Characters of a script that are read; a launch line is never longer."""
 
 NAME = lazy(r"[A-Za-z_]\w*")
+_ARRAY = lazy(r"[A-Za-z_]\w*\+?=")
 _PLACEHOLDER = lazy(r"<[A-Za-z][\w.|/-]*(?: [\w.|/-]+)*>")
 _LOST = lazy(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:--?[A-Za-z])")
 _SPACES = lazy(r"[ \t]*(#[^\n]*)?(?:\r?\n|\Z)")
@@ -70,6 +71,7 @@ class _Reader:
         self.at = 0
         self.line = 1
         self.joined = False  # whether the current command has already gone over a line's end
+        self.array = False  # whether the words are those of NAME=( ... ), where a line's end is a blank
         self.drop = False  # whether the next word belongs to a redirection
         self.heredocs: list[str] = []
         self.parts: list[Part] | None = None
@@ -93,6 +95,11 @@ class _Reader:
         if self.parts is not None:
             self.drop = False
         self.parts = None
+
+    def begins_array(self) -> bool:
+        """Whether the word so far is ``NAME=``, so that a parenthesis now opens an array."""
+        part = self.parts[0] if self.parts and len(self.parts) == 1 else None
+        return bool(part and part.kind == "text" and not part.quoted and _ARRAY.fullmatch(part.text))
 
     def end_command(self) -> None:
         self.end_word()
@@ -158,8 +165,14 @@ def _step(reader: _Reader) -> None:
         reader.add("unknown", reader.take(len(placeholder[0])), False)
     elif char in "<>" or (char == "&" and text[at + 1 : at + 2] == ">"):
         _redirection(reader)
+    elif char == "(" and reader.begins_array():
+        reader.parts = None
+        reader.end_command()
+        reader.array = True
+        reader.at += 1
     elif char in ";&|()":
         reader.end_command()
+        reader.array = False
         reader.at += 1
     else:
         end = at + 1
@@ -170,6 +183,9 @@ def _step(reader: _Reader) -> None:
 
 def _newline(reader: _Reader) -> None:
     reader.end_word()
+    if reader.array:
+        reader.take(1)
+        return
     lost = reader.words and not reader.heredocs and _LOST.match(reader.text, reader.at + 1)
     if lost and _is_server(reader.words):
         reader.line += 1
@@ -228,7 +244,7 @@ def _comment(reader: _Reader) -> None:
     end = reader.text.find("\n", reader.at)
     end = len(reader.text) if end < 0 else end
     comment = reader.text[reader.at : end]
-    if reader.joined and reader.words and _LOST.match(reader.text, end + 1):
+    if reader.joined and reader.words and not reader.array and _LOST.match(reader.text, end + 1):
         note = "a comment inside a continued command: the command ends here and the following lines are lost"
         reader.problem("comment", comment, note)
         end += 1

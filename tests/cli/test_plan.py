@@ -162,3 +162,14 @@ def test_a_resolver_agrees(plan: Any, sglang: str, python: str) -> None:
         assert python == "3.10"
         return
     assert said["resolved"]["ok"], said["resolved"]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("sglang", ["0.5.8", "0.5.10.post1", "0.5.13", "0.5.16", "0.5.19"])
+def test_a_resolver_agrees_on_the_lane_of_cuda_12(plan: Any, sglang: str, python: str) -> None:
+    if not find_uv(os.environ):
+        pytest.skip("no uv here")
+    said = plan("--sglang", sglang, "--cuda", "12", "--python", python, "--elsewhere", "--resolve")
+    assert not said["refused"]
+    assert said["resolved"]["ok"], said["resolved"]

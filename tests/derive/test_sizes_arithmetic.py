@@ -1,7 +1,7 @@
 """Every size from 1 to 64 against the constraints of SGLang 0.5.8 as plain arithmetic over config.json, written apart.
 
 Each line names the file of ``sglang/srt`` whose assert it is. Nothing here uses the code under test; what SGLang itself
-said of 19 of these sizes (``sizes/real.json``) has to agree with it as well.
+said of these sizes (``sizes/real/0.5.8.json``) has to agree with it as well.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sgldoctor.probe.model import dimensions
 
 SIZES = Path(__file__).parent / "sizes"
 CONFIGS: dict[str, dict[str, Any]] = json.loads((SIZES / "configs.json").read_text(encoding="utf-8"))
-REAL: dict[str, dict[str, str]] = json.loads((SIZES / "real.json").read_text(encoding="utf-8"))
+REAL: dict[str, str] = json.loads((SIZES / "real/0.5.8.json").read_text(encoding="utf-8"))
 
 DENSE = {"num_hidden_layers": 1, "vocab_size": 151936, "model_type": "x"}
 NESTED: dict[str, dict[str, Any]] = {
@@ -95,8 +95,8 @@ def test_every_size_agrees(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_arithmetic_agrees_with_sglang_itself(name: str) -> None:
-    said = {int(layout.split("/")[0]): not text for layout, text in REAL[name].items() if layout.endswith("/1")}
-    assert said == {tp: works(CONFIGS[name], tp) for tp in said}
+    said = {int(layout.removesuffix("/1")) for layout in REAL[name].split() if layout.endswith("/1")}
+    assert said == {tp for tp in range(1, 65) if works(CONFIGS[name], tp)}
 
 
 def test_a_whole_vision_tower_limits_nothing() -> None:

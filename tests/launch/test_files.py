@@ -173,6 +173,48 @@ def test_a_kubernetes_manifest() -> None:
     assert environment(worker) == {"A": "1"}
 
 
+CUSTOM = """
+kind: {kind}
+spec:
+  {role}
+    image: registry/sglang
+    env: [{{name: SIZE, value: "4"}}]
+    command: [python3, -m, sglang.launch_server]
+    args: [--model-path, $(MODEL_PATH), --tp-size, $(RANKS), --dp-size, $(SIZE)]
+"""
+
+
+def test_a_container_of_a_custom_resource_and_variables_that_its_controller_adds() -> None:
+    found = only(CUSTOM.format(kind="ClusterServingRuntime", role="runner:"), "runtime.yaml")
+    assert words(found) == ["--model-path", "$(MODEL_PATH)", "--tp-size", "$(RANKS)", "--dp-size", "4"]
+    assert [word.known for word in found.command.arguments] == [True, False, True, False, True, True]
+
+
+def test_a_variable_that_no_pod_has_stays_as_it_is_written() -> None:
+    found = only(CUSTOM.format(kind="Pod", role="containers:\n   -"), "pod.yaml")
+    assert words(found)[2:4] == ["--tp-size", "$(RANKS)"]
+    assert all(word.known for word in found.command.arguments)
+
+
+def test_a_bash_array_holds_a_command_over_several_lines() -> None:
+    text = """local COMMAND=(
+    python3 -m sglang.launch_server
+    # why so: --tp 4 is faster
+    --model-path a/b
+    "${PARALLEL[@]}"   # more
+    --tp 8)
+"${COMMAND[@]}" &
+"""
+    found = only(text, "run.sh")
+    assert words(found) == ["--model-path", "a/b", "${PARALLEL[@]}", "--tp", "8"]
+    assert not found.command.problems
+
+
+def test_outside_an_array_a_lost_line_is_still_told() -> None:
+    found = only("(cd x; python3 -m sglang.launch_server\n    --model-path a/b)\n", "run.sh")
+    assert [problem.kind for problem in found.command.problems] == ["continuation"]
+
+
 def test_a_systemd_unit() -> None:
     text = """[Unit]
 Description=x

@@ -1,14 +1,17 @@
 # mypy: ignore-errors
 """Ask SGLang itself which sizes work: builds each model of configs.json on the meta device, for each size.
 
-    PYTHON_WITH_SGLANG oracle.py configs.json real.json
+    PYTHON_WITH_SGLANG oracle.py configs.json real/RELEASE.json
 
 Needs an environment with SGLang installed, no GPU: what asks a device is replaced, the constraints are SGLang's own
-(its models, linear layers, experts and quantization, one process, no weights). ``real.json`` was made with 0.5.8.
+(its models, linear layers, experts and quantization, one process, no weights). Works with 0.5.8, 0.5.16 and 0.5.23.
+The answer has the sizes that work, ``TP/EP``, of those that ``tried`` names; a configuration that cannot be asked
+about without a GPU is left out.
 """
 
 import importlib.abc
 import importlib.machinery
+import inspect
 import json
 import sys
 import tempfile
@@ -16,7 +19,7 @@ import types
 from pathlib import Path
 from unittest.mock import MagicMock
 
-TPS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64)
+TPS = range(1, 65)
 WITH_EP = ((4, 2), (8, 2), (8, 4), (8, 8), (16, 4), (16, 16), (32, 8), (32, 32), (64, 64), (6, 3), (6, 6))
 
 
@@ -89,17 +92,55 @@ def build(folder, tp, ep):
 
     line = f"--model-path {folder} --device cuda --tp-size {tp} --ep-size {ep} --attention-backend triton"
     args = prepare_server_args([*line.split(), "--load-format", "dummy"])
+    if context() is not None:
+        context().clear_stamp()
     set_global_server_args_for_scheduler(args)
-    state._WORLD, state._TP, state._PP = Group(tp), Group(tp), Group(1)
-    state._MOE_EP, state._MOE_TP = Group(ep), Group(tp // ep)
     torch.distributed.get_world_size = lambda *a, **k: tp
-    initialize_moe_config(args)
-    dp_attention._ATTN_TP_GROUP, dp_attention._ATTN_TP_SIZE, dp_attention._ATTN_TP_RANK = Group(tp), tp, 0
-    dp_attention._ATTN_DP_SIZE = dp_attention._LOCAL_ATTN_DP_SIZE = 1
-    dp_attention._ATTN_DP_RANK = dp_attention._LOCAL_ATTN_DP_RANK = 0
+    gather(state, dp_attention, Group(tp), Group(ep), Group(tp // ep))
+    initialize_moe_config(*[args] * initialize_moe_config.__code__.co_argcount)
     model, load = ModelConfig.from_server_args(args), LoadConfig(load_format="dummy")
     with set_default_torch_dtype(model.dtype), torch.device("meta"):
-        loader._initialize_model(model, load)
+        quantized = [loader._get_quantization_config(model, load)] if "quant_config" in names(loader) else []
+        loader._initialize_model(model, load, *quantized)
+
+
+def context():
+    """What holds the groups in later releases."""
+    try:
+        from sglang.srt.runtime_context import get_parallel
+    except ImportError:
+        return None
+    return get_parallel() if hasattr(get_parallel(), "clear_stamp") else None
+
+
+def names(loader):
+    """The parameters of SGLang's own maker of models, which later releases give the quantization apart."""
+    return inspect.signature(loader._initialize_model).parameters
+
+
+def gather(state, dp_attention, tp, ep, shares):
+    """Put the process into its groups, where the release keeps them."""
+    one = Group(1)
+    groups = {"_WORLD": tp, "_TP": tp, "_ATTN_TP": tp, "_PP": one, "_MOE_EP": ep, "_MOE_TP": shares}
+    for name, group in (groups | {"_ATTN_CP": one, "_MOE_DP": one, "_DCP": one}).items():
+        setattr(state, name, group)
+    dp_attention._ATTN_TP_GROUP, dp_attention._ATTN_TP_SIZE, dp_attention._ATTN_TP_RANK = tp, tp.world_size, 0
+    dp_attention._ATTN_DP_SIZE = dp_attention._LOCAL_ATTN_DP_SIZE = 1
+    dp_attention._ATTN_DP_RANK = dp_attention._LOCAL_ATTN_DP_RANK = 0
+    if context() is None:
+        return
+    context().override_permanently(
+        **{f"{name}_rank": 0 for name in ("tp", "pp", "moe_ep", "moe_dp", "moe_tp", "attn_tp", "attn_cp", "attn_dp")},
+        tp_group=tp, attn_tp_group=tp, shared_experts_tp_group=tp, world_group=tp, moe_ep_group=ep,
+        moe_tp_group=shares, pp_group=one, moe_dp_group=one, attn_cp_group=one, dcp_group=one,
+    )  # fmt: skip
+
+
+def tried(config: dict[str, object]) -> list[tuple[int, int]]:
+    """The sizes to ask about: each number of GPUs, and for models with experts some with expert parallelism."""
+    parts = [config, config.get("text_config", {})]
+    experts = any(key in part for part in parts for key in ("num_experts", "n_routed_experts", "num_local_experts"))
+    return [(tp, 1) for tp in TPS] + list(WITH_EP if experts else ())
 
 
 def main(configs, out):
@@ -110,18 +151,24 @@ def main(configs, out):
     server_args.get_device_memory_capacity = lambda *a, **k: 80 * 1024
     real = {}
     for name, config in json.loads(Path(configs).read_text()).items():
-        experts = any(key in config for key in ("num_experts", "n_routed_experts", "num_local_experts"))
-        real[name] = {}
+        works, unasked = [], False
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "config.json").write_text(json.dumps(config))
-            for tp, ep in [(tp, 1) for tp in TPS] + list(WITH_EP if experts else ()):
+            for tp, ep in tried(config):
                 try:
                     build(folder, tp, ep)
-                    real[name][f"{tp}/{ep}"] = ""
+                    works.append(f"{tp}/{ep}")
                 except (AssertionError, ValueError) as error:
-                    real[name][f"{tp}/{ep}"] = str(error).partition("\n")[0][:120] or "assert"
-    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(found)}" for name, found in real.items())
-    Path(out).write_text("{\n" + lines + "\n}\n")
+                    unasked = unasked or "Unknown quantization method" in str(error)
+                except RuntimeError as error:
+                    if "no NVIDIA driver" not in str(error):
+                        raise
+                    unasked = True
+                if unasked:
+                    break
+        if not unasked:
+            real[name] = " ".join(works)
+    Path(out).write_text(json.dumps(real, indent=0) + "\n")
 
 
 if __name__ == "__main__":
