@@ -74,6 +74,8 @@ def _named(row: Row, s: Settings) -> Row:
         return {**row, "backend": s.text(flag) or flag}
     if row["kind"] == "quantization":
         return {"method": s.text(row["flags"][0]) or row["flags"][0], **row}
+    if row["kind"] == "context":
+        return {**row, "asked": s.number("--context-length"), "derived": s.model.get("context")}
     if row["kind"] in ("range", "inert"):
         return {**row, "flag": row["flags"][0]}
     return {**row, "problem": row["note"]} if row["kind"] == "deepep" else row

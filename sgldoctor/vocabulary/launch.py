@@ -46,6 +46,8 @@ LAUNCH: dict[str, dict[str, str]] = {
         "backend": "the backend refused, for kind backend and backend-gpu",
         "method": "the quantisation or type refused, for kind quantization",
         "flag": "the flag whose value cannot work or that does nothing, for kind range and inert",
+        "asked": "the context length asked for, for kind context",
+        "derived": "the longest that the model's config allows, for kind context",
         "argument": "the quantisation asked for, for kind checkpoint",
         "config": "the checkpoint's own, for kind checkpoint",
         "problem": "the same as note, for kind deepep",

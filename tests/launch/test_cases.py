@@ -48,3 +48,8 @@ def test_the_cases_are_many_and_half_of_them_valid() -> None:
     assert len(CASES) >= 200
     assert len({given.split()[0] for given in valid}) >= 10
     assert 0.5 * len(CASES) <= len(valid) <= 0.6 * len(CASES)
+
+
+def test_the_title_of_a_context_that_is_too_long_has_both_lengths(tmp_path: Path) -> None:
+    found = causes(["0.5.8", "", "model=llama3-8b"], "--context-length 200000", tmp_path)
+    assert found["context-length"] == "--context-length 200000 is longer than the model's own 8192"
