@@ -173,15 +173,25 @@ def _scan(target: Target) -> tuple[list[Row], list[Row]]:
 def _moved(target: Target, installed: list[Row]) -> list[Row]:
     """Editable installs whose sources are no longer where they were."""
     rows: list[Row] = []
+    for site in target.sites:
+        for entry in rooted.names(target.root, site):
+            if not entry.endswith(".egg-link"):
+                continue
+            lines = (rooted.text(target.root, f"{site}/{entry}", 4096) or "").splitlines()
+            if lines and lines[0].startswith("/") and not rooted.is_folder(target.root, lines[0].strip()):
+                rows.append(_away(normalise(entry.removesuffix(".egg-link")), "", lines[0].strip()))
     for row in installed:
         path = row["direct_url"].removeprefix("file://")
         if not row["editable"] or not path.startswith("/") or rooted.is_folder(target.root, path):
             continue
         module = row["name"].replace("-", "_")
         if not any(rooted.is_folder(target.root, f"{site}/{module}") for site in (*search_path(target), *target.sites)):
-            text = f"{row['name']} is installed from {path}, which is not there"
-            rows.append({"name": row["name"], "version": row["version"], "path": path, "text": text})
+            rows.append(_away(row["name"], row["version"], path))
     return rows
+
+
+def _away(name: str, version: str, path: str) -> Row:
+    return {"name": name, "version": version, "path": path, "text": f"{name} is installed from {path}, which is gone"}
 
 
 def _leftover(name: str, path: str, problem: str) -> Row:

@@ -97,7 +97,7 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
         tags = {f"{match[1]}.{match[2]}" for entry in listed if (match := TAG.search(entry.path))}
         if minor and tags and minor not in tags and not _for_any(target, row):
             foreign.append(_foreign(row, min(tags), minor))
-        if listed and (other := _other_platform(target, row, machine, libc)):
+        if (listed or b".pyd," in data) and (other := _other_platform(target, row, machine, libc)):
             elsewhere.append(_of_platform(row, other))
         for entry in listed:
             path = os.path.normpath(os.path.join(row["location"], entry.path))

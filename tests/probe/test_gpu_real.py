@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -45,6 +46,23 @@ def test_agrees_with_nvidia_smi() -> None:
     assert facts.value("driver", "module") in ("open", "proprietary")
     # The kernel log may be closed to us; everything about GPUs may not be.
     assert [entry for entry in facts.unknown if entry.what != "host.events"] == []
+
+
+def test_the_counters_of_nvlinks_are_those_of_nvidia_smi() -> None:
+    done = subprocess.run(["nvidia-smi", "nvlink", "-e"], capture_output=True, text=True, check=False, timeout=60)
+    said: dict[str, dict[str, int]] = {}
+    gpu = ""
+    for line in done.stdout.splitlines():
+        if match := re.match(r"GPU (\d+):", line):
+            gpu = match[1]
+        elif match := re.match(r"\s*Link \d+: (Replay|Recovery|CRC) Errors: (\d+)", line):
+            sums = said.setdefault(gpu, {"Replay": 0, "Recovery": 0, "CRC": 0})
+            sums[match[1]] += int(match[2])
+    if not said:
+        pytest.skip("these GPUs have no NVLinks, or the driver does not count their errors")
+    for row in gpus(target("/", os.environ)).rows("gpus"):
+        found = {"Replay": row["nvlink_replays"], "Recovery": row["nvlink_recoveries"], "CRC": row["nvlink_crc"]}
+        assert found == said[str(row["index"])]
 
 
 def test_cuda_answers() -> None:

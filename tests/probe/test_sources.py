@@ -122,6 +122,13 @@ def test_the_platform_of_a_wheel(tmp_path: Path, tags: list[str], seen: str) -> 
     assert [row["built"] for row in rows] == ([seen] if seen else [])
 
 
+def test_a_wheel_of_windows_holds_no_shared_object(tmp_path: Path) -> None:
+    (tmp_path / "fast.pyd").write_bytes(b"MZ")
+    info = distribution(tmp_path, "fast", "1.0", [], ["fast.pyd"])
+    (info / "WHEEL").write_text("Tag: cp311-cp311-win_amd64\n")
+    assert [row["built"] for row in look(tmp_path).rows("packages.platform")] == ["win_amd64"]
+
+
 def test_the_c_library_of_a_root(tmp_path: Path) -> None:
     target = Target(str(tmp_path), "", "", (), "", {}, "test", "venv")
     assert libc_of(target) == ""
@@ -155,6 +162,9 @@ def test_sources_of_an_editable_install_that_were_moved(tmp_path: Path) -> None:
     assert look(site).rows("packages.moved") == ()
     source.rename(tmp_path / "moved")
     assert [row["path"] for row in look(site).rows("packages.moved")] == [str(source)]
+    (site / "old_way.egg-link").write_text("/gone/old_way\n.")  # setup.py develop
+    assert {row["name"] for row in look(site).rows("packages.moved")} == {"sglang", "old-way"}
+    (site / "old_way.egg-link").unlink()
     (site / "sglang").mkdir()  # found all the same
     assert look(site).rows("packages.moved") == ()
 
