@@ -238,8 +238,11 @@ class Elf:
             return min(self._unpack("<II", self._offset(self._tags[DT_HASH]))[1], self._most_symbols())
         return 0
 
-    def undefined(self) -> Iterator[tuple[bytes, bool]]:
-        """The symbols that this library needs from others, and whether each is weak: then it may be missing."""
+    def undefined(self, *, mangled: bool = True) -> Iterator[tuple[bytes, bool]]:
+        """The symbols that this library needs from others, and whether each is weak: then it may be missing.
+
+        Those of C++ can be left out: they are most of what a library of torch needs, and none of them is NVIDIA's.
+        """
         # With DT_GNU_HASH every undefined symbol comes before the first export.
         last = min(self._gnu[1], self._most_symbols()) if self._gnu is not None else self.symbol_count()
         table, strings, data = self._symbol_table, self._strings, self._map
@@ -247,6 +250,8 @@ class Elf:
         for name, info, section in struct.iter_unpack("<IBxH16x", raw[: len(raw) // 24 * 24]):
             if section == 0 and name:
                 begin = strings + name
+                if not mangled and data[begin : begin + 2] == b"_Z":
+                    continue
                 end = data.find(b"\0", begin, begin + LONGEST)
                 if end < 0:
                     raise BadElf("string outside the file")

@@ -29,6 +29,7 @@ TAG = lazy(r"\.cpython-(\d)(\d{1,2})-")
 LINE = lazy(rb'"?([^",\n]+)"?,[^,\n]*,(\d*)\r?$')
 PROGRAM = b"/bin/"
 """Programs inside a package: the assembler that Triton starts, NVIDIA's compiler."""
+OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?\"?,")
 SHARED_OBJECT = lazy(rb"\.so(?:\.[0-9.]+)?$")
 
 
@@ -49,15 +50,11 @@ def entries(data: bytes, *, everything: bool = False) -> list[Entry]:
                 found.append(Entry(match[1].decode("utf-8", "replace"), int(match[2]) if match[2] else -1))
         return found
     # RECORD of torch has 14,000 lines, a few dozen of shared objects: look only at the lines that name one.
-    place = data.find(b".so")
-    while place >= 0:
-        begin = data.rfind(b"\n", 0, place) + 1
-        end = data.find(b"\n", place)
-        end = len(data) if end < 0 else end
-        match = LINE.match(data[begin:end])
+    for named in OBJECT.finditer(data):
+        begin, end = data.rfind(b"\n", 0, named.start()) + 1, data.find(b"\n", named.start())
+        match = LINE.match(data[begin : end if end >= 0 else len(data)])
         if match and SHARED_OBJECT.search(match[1]):
             found.append(Entry(match[1].decode("utf-8", "replace"), int(match[2]) if match[2] else -1))
-        place = data.find(b".so", end)
     return found
 
 

@@ -67,11 +67,10 @@ def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str]) -> list[Un
     nodes = list(dict.fromkeys(node.elf for node in scope if node.elf is not elf))
     nodes.sort(key=lambda other: not ("libc10" in other.path or "libtorch" in other.path))
     found: dict[tuple[str, str], Undefined] = {}
-    mangled = "torch" in kinds
     last: dict[bytes, Elf] = {}  # who exported the last name that began alike most likely exports this one, too
     try:
-        for name, weak in elf.undefined():
-            if weak or (not mangled and name.startswith(b"_Z")):
+        for name, weak in elf.undefined(mangled="torch" in kinds):
+            if weak:
                 continue
             kind = kind_of(name)
             if kind is None or kind[0] not in kinds or _exported(name, nodes, last):
