@@ -5,8 +5,6 @@ A pin is looked up here and nowhere else, so that a finding and the repair that 
 
 from __future__ import annotations
 
-import re
-
 from sgldoctor.derive.requirement import read as read_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
@@ -32,6 +30,9 @@ EXTRA = lazy(r"""\bextra\s*==\s*["']([\w.-]+)["']\s*$""")
 
 
 NAME = lazy(r"[a-z0-9](?:[a-z0-9-]{0,100}[a-z0-9])?")
+MAJOR = lazy(r"-cu\d+$")
+"""The CUDA major in the name of an NVIDIA wheel."""
+EXACT = lazy(r"==[\w.!+]+")
 BUNDLED = lazy(r"nvidia-.*|cuda-.*")
 """What differs from one build of a torch release to another."""
 
@@ -53,7 +54,7 @@ class Need(NamedTuple):
     @property
     def exact(self) -> str:
         """The version of an ``==`` need without wildcard, else ``""``."""
-        return self.specifier[2:] if re.fullmatch(r"==[\w.!+]+", self.specifier) else ""
+        return self.specifier[2:] if EXACT.fullmatch(self.specifier) else ""
 
 
 def installed(facts: Facts) -> dict[str, Row]:
@@ -185,7 +186,7 @@ def _other_build(name: str, version: str, needs: list[Need], facts: Facts) -> bo
     local = str(row["version"]).partition("+")[2] if row else ""
     if torch_version(facts) == version.partition("+")[0]:
         local = str(facts.value("torch", "local") or "") or local
-    release = next((need.exact for need in needs if re.match(r"nvidia-cuda-runtime|cuda-toolkit", need.name)), "")
+    release = next((need.exact for need in needs if need.name.startswith(("nvidia-cuda-runtime", "cuda-toolkit"))), "")
     if not local or not release or local == "cu" + "".join(release.split(".")[:2]):
         return False
     if torch_version(facts) == version.partition("+")[0] or local.startswith("cu" + release.split(".")[0]):
@@ -285,9 +286,9 @@ def look_up(name: str, known: Table, facts: Facts) -> str | None:
         # Without SGLang's pin, the torch at hand is right only if some release pins it: another one was moved.
         version = torch_version(facts)
         return _exactly("torch", version) if version in releases.torch_pins() else None
-    suffixed = re.compile(re.escape(re.sub(r"-cu\d+$", "", name)) + r"(?:-cu\d+)?")
+    stem = MAJOR.sub("", name)
     for candidate, need in known.pins.items():
-        if suffixed.fullmatch(candidate):
+        if candidate.startswith(stem) and MAJOR.sub("", candidate) == stem:
             return need.pin
     if name == "flashinfer-jit-cache":
         # SGLang never pins it; it has to be of flashinfer-python's version. A cubin wheel that is not pinned has no

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from sgldoctor.lazy import lazy
 from sgldoctor.typed import Any, NamedTuple
 from sgldoctor.versions import compare
+
+SEPARATORS = lazy(r"[-_.]+")
 
 
 class Check(NamedTuple):
@@ -47,7 +50,7 @@ def load(name: str) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def normalise(name: str) -> str:
     """The name as PEP 503 compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return SEPARATORS.sub("-", name).lower()
 
 
 def within(version: str, since: str = "", until: str = "") -> bool:

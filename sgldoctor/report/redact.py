@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sgldoctor.lazy import compiled
 from sgldoctor.report import secret_blocks
 
 REDACTED = secret_blocks.REDACTED
@@ -189,46 +190,46 @@ def redact(text: str) -> str:
     if ("data" in lower and "secret" in lower) or "apiversion" in lower:
         text = secret_blocks.manifests(text)
     if "hf_" in text and "\n" in text:
-        text = re.sub(_WRAPPED_SHAPE, _rejoined, text)
+        text = compiled(_WRAPPED_SHAPE).sub(_rejoined, text)
     if "://" in lower:
-        text = re.sub(_URL, rf"\1{REDACTED}@", text)
-        text = re.sub(_HOOK, rf"\1{REDACTED}", text)
+        text = compiled(_URL).sub(rf"\1{REDACTED}@", text)
+        text = compiled(_HOOK).sub(rf"\1{REDACTED}", text)
     if "=" in text and ("?" in text or "&" in text or "#" in text):
-        text = re.sub(_QUERY, _query, text)
+        text = compiled(_QUERY).sub(_query, text)
     if "authorization" in lower or "cookie" in lower or "x-" in lower:
-        text = re.sub(_HEADER, _header, text)
+        text = compiled(_HEADER).sub(_header, text)
     if "bearer" in lower or "basic" in lower or "digest" in lower or "negotiate" in lower:
-        text = re.sub(_BEARER, _bearer, text)
+        text = compiled(_BEARER).sub(_bearer, text)
     if any(anchor in lower for anchor in _NAME_ANCHORS):
-        text = re.sub(_OPTION, _option, text)
+        text = compiled(_OPTION).sub(_option, text)
         # The costliest expression; a serving log says "token" in each line and none of these.
         if any(anchor in lower for anchor in _STRONG_ANCHORS) or re.search(_STRONG_WORDS, lower):
-            text = re.sub(_STRONG, _named, text)
-            text = re.sub(_BLANK, _mixed, text)
-            text = re.sub(_TUPLE, _alone, text)
-        text = re.sub(_SENTENCE, _mixed, text)
-        text = re.sub(_WEAK, _weak, text)
+            text = compiled(_STRONG).sub(_named, text)
+            text = compiled(_BLANK).sub(_mixed, text)
+            text = compiled(_TUPLE).sub(_alone, text)
+        text = compiled(_SENTENCE).sub(_mixed, text)
+        text = compiled(_WEAK).sub(_weak, text)
         if "pwd" in lower:
-            text = re.sub(_PWD, _pwd, text)
+            text = compiled(_PWD).sub(_pwd, text)
         if "</" in text:
-            text = re.sub(_ELEMENT, rf"\1{REDACTED}", text)
+            text = compiled(_ELEMENT).sub(rf"\1{REDACTED}", text)
         if "auth" in lower:
-            text = re.sub(_REGISTRY, rf"\1{REDACTED}", text)
+            text = compiled(_REGISTRY).sub(rf"\1{REDACTED}", text)
         if "(" in text:
-            text = re.sub(_CALL, rf"\1{REDACTED}", text)
-        text = re.sub(_VARIABLE, _variable, text)
-        text = re.sub(_DOCKERFILE, _variable, text)
-        text = re.sub(_PAIR, _variable, text)
-        text = re.sub(_TABLE, _table, text)
-        text = re.sub(_NETRC, _strong, text)
+            text = compiled(_CALL).sub(rf"\1{REDACTED}", text)
+        text = compiled(_VARIABLE).sub(_variable, text)
+        text = compiled(_DOCKERFILE).sub(_variable, text)
+        text = compiled(_PAIR).sub(_variable, text)
+        text = compiled(_TABLE).sub(_table, text)
+        text = compiled(_NETRC).sub(_strong, text)
     if any(anchor in lower for anchor in _SHORT_ANCHORS):
-        text = re.sub(_SHORT, _strong, text)
+        text = compiled(_SHORT).sub(_strong, text)
     if "echo" in lower and "|" in text:
-        text = re.sub(_PIPED, rf"\1{REDACTED}", text)
+        text = compiled(_PIPED).sub(rf"\1{REDACTED}", text)
     if "wandb" in lower:
-        text = re.sub(_WANDB, rf"\1{REDACTED}", text)
+        text = compiled(_WANDB).sub(rf"\1{REDACTED}", text)
     if any(anchor in text for anchor in _SHAPE_ANCHORS):
-        text = re.sub(_SHAPES, REDACTED, text)
+        text = compiled(_SHAPES).sub(REDACTED, text)
     return text
 
 
