@@ -151,7 +151,7 @@ def _troubles(facts: Facts, fact: str, column: str, state: Callable[[Row], str])
 
 
 _LIBRARY: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
-    ("record.damaged", "name", lambda row: f"{row.get('count')} files {row.get('problem')}"),
+    ("record.damaged", "name", lambda row: f"{row.get('count')} files damaged or gone ({row.get('file')})"),
     ("libraries.versions", "library", lambda row: f"without {row.get('version')}"),
     ("symbols.undefined", "needed_by", lambda row: f"{row.get('count')} undefined symbols, first {row.get('symbol')}"),
     ("libraries.shadowed", "library", lambda row: f"taken from {row.get('found')}"),

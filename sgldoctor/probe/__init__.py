@@ -55,7 +55,7 @@ def _probes(pid: int = 0) -> list[tuple[str, Probe, float]]:
 
     probes: list[tuple[str, Probe, float]] = [
         ("gpus", lambda target: gpus(target, GPU_SECONDS - 1), GPU_SECONDS),
-        ("packages", _installed, LIBRARY_SECONDS),
+        ("packages", _Installed(), LIBRARY_SECONDS),
         ("environment", environment, SECONDS),
         ("host", host, SECONDS),
         ("interfaces", interfaces, SECONDS),
@@ -71,19 +71,31 @@ def _probes(pid: int = 0) -> list[tuple[str, Probe, float]]:
     return probes
 
 
-def _installed(target: Target) -> Facts:
-    """Packages first, then the libraries that they bring: the second needs to know the first."""
-    from sgldoctor.probe.libraries import libraries
-    from sgldoctor.probe.packages import packages
+class _Installed:
+    """Packages first, then the libraries that they bring: the second needs to know the first.
 
-    begin = time.perf_counter()
-    facts = packages(target)
-    middle = time.perf_counter()
-    facts.merge(libraries(target, facts))
-    facts.seconds["libraries"] = time.perf_counter() - middle
-    facts.seconds["packages"] = middle - begin
-    _say_unread(target, facts)
-    return facts
+    Attributes:
+        sofar: what is known of the packages, once it is: it counts where the libraries do not answer.
+    """
+
+    def __init__(self) -> None:
+        self.sofar: Facts | None = None
+
+    def __call__(self, target: Target) -> Facts:
+        from sgldoctor.probe.libraries import libraries
+        from sgldoctor.probe.packages import packages
+
+        begin = time.perf_counter()
+        found = packages(target)
+        middle = time.perf_counter()
+        found.seconds["packages"] = middle - begin
+        self.sofar = found
+        facts = Facts()
+        facts.merge(found)
+        facts.merge(libraries(target, found))
+        facts.seconds["libraries"] = time.perf_counter() - middle
+        _say_unread(target, facts)
+        return facts
 
 
 def _say_unread(target: Target, facts: Facts) -> None:
@@ -100,7 +112,7 @@ class _Run:
     """One probe under way."""
 
     def __init__(self, name: str, probe: Probe, target: Target, limit: float) -> None:
-        self.name = name
+        self.name, self.probe = name, probe
         self.limit = limit
         self.begin = time.perf_counter()
         self.end = 0.0
@@ -137,5 +149,9 @@ class _Run:
             facts.seconds.setdefault(self.name, self.end - self.begin)
             return
         because = self.failure or f"no answer within {limit:g} s"
-        facts.put_unknown(self.name, because, essential=self.name == "packages")
+        name, sofar = self.name, getattr(self.probe, "sofar", None)
+        if sofar is not None:
+            facts.merge(sofar)
+            name = "libraries"
+        facts.put_unknown(name, because, essential=self.name == "packages")
         facts.seconds[self.name] = (self.end or time.perf_counter()) - self.begin

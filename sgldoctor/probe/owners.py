@@ -18,6 +18,7 @@ class Owners:
         self.target = target
         self._native: list[tuple[str, str, bytes]] | None = None
         self._other: list[tuple[str, str, bytes]] | None = None
+        self._places: dict[str, str] = {}
 
     def _read(self) -> list[tuple[str, str, bytes]]:
         if self._native is None:
@@ -60,13 +61,21 @@ class Owners:
         Such a package loads its own library by path when it is imported (``apache-tvm-ffi`` its ``libtvm_ffi.so``), and
         those that stand on it import it first.
         """
+        name = os.path.basename(library)
+        held = self._places.get(name)
+        if held is None:
+            held = self._places[name] = self._elsewhere(name)
+        return held
+
+    def _elsewhere(self, name: str) -> str:
         if self._other is None:
             self._other = self._records(native=False)
-        wanted = re.compile(rb"^([^,\n]*/" + re.escape(os.path.basename(library).encode()) + rb"),", re.MULTILINE)
+        wanted = b"/" + name.encode() + b","
         for _, site, data in self._other:
-            match = wanted.search(data) if b".so" in data else None
-            if match:
-                path = f"{site}/{match[1].decode('utf-8', 'replace')}"
+            place = data.find(wanted)
+            if place >= 0:
+                begin = data.rfind(b"\n", 0, place) + 1
+                path = f"{site}/{data[begin : place + len(wanted) - 1].decode('utf-8', 'replace')}"
                 if rooted.is_file(self.target.root, path):
                     return path
         return ""

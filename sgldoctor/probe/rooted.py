@@ -69,7 +69,7 @@ def real(root: str, path: str) -> str:
 
 def read(root: str, path: str, limit: int = 1 << 20) -> bytes | None:
     """At most ``limit`` bytes of a file; None where it is absent or may not be read."""
-    _count()
+    count()
     try:
         descriptor = os.open(path if root == "/" else resolve(root, path), OPEN)
     except (OSError, ValueError) as error:
@@ -98,7 +98,7 @@ def text(root: str, path: str, limit: int = 1 << 20) -> str | None:
 
 
 def _stat(root: str, path: str) -> os.stat_result | None:
-    _count()
+    count()
     try:
         return os.stat(path if root == "/" else resolve(root, path))
     except (OSError, ValueError) as error:
@@ -138,7 +138,7 @@ def is_folder(root: str, path: str) -> bool:
 
 def names(root: str, path: str) -> list[str]:
     """The sorted entries of a folder; none where it is absent or may not be read (then it is in :data:`UNREAD`)."""
-    _count()
+    count()
     try:
         return sorted(os.listdir(path if root == "/" else resolve(root, path)))
     except (OSError, ValueError) as error:
@@ -151,7 +151,7 @@ def sizes(root: str, folder: str, asked: Container[str]) -> dict[str, int]:
 
     One pass over a folder costs half of a question for each file, which matters at thousands.
     """
-    _count()
+    count()
     found: dict[str, int] = {}
     try:
         with os.scandir(folder if root == "/" else resolve(root, folder)) as entries:
@@ -171,7 +171,8 @@ def sizes(root: str, folder: str, asked: Container[str]) -> dict[str, int]:
     return found
 
 
-def _count() -> None:
+def count() -> None:
+    """Say that this thread gets on."""
     thread = get_ident()
     DONE[thread] = DONE.get(thread, 0) + 1
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from sgldoctor.lazy import lazy
+from sgldoctor.probe import rooted
 from sgldoctor.probe.demangle import demangle, qualified
 from sgldoctor.probe.elf import BadElf, Elf, gnu_hash
 from sgldoctor.probe.loader import Node
@@ -69,7 +70,9 @@ def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str]) -> list[Un
     found: dict[tuple[str, str], Undefined] = {}
     last: dict[bytes, Elf] = {}  # who exported the last name that began alike most likely exports this one, too
     try:
-        for name, weak in elf.undefined(mangled="torch" in kinds):
+        for number, (name, weak) in enumerate(elf.undefined(mangled="torch" in kinds)):
+            if not number & 255:
+                rooted.count()  # every look-up may wait for the disk
             if weak:
                 continue
             kind = kind_of(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -51,6 +52,27 @@ def test_the_probe_of_packages_may_take_long_while_it_gets_on(tmp_path: Path) ->
         probe._Run("packages", work, target(tmp_path), 8 * 0.25 if work is dead else 80).collect(facts)
         assert [entry.because for entry in facts.unknown] == because
         assert time.monotonic() - begin < 20
+
+
+def test_what_is_known_of_packages_counts_without_the_libraries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "opt/venv/lib/python3.11/site-packages/a-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "opt/venv/lib/python3.11/site-packages/a-1.0.dist-info/METADATA").write_text("Name: a\nVersion: 1.0\n")
+    asleep = threading.Event()
+
+    def hang(*_: object) -> Facts:
+        asleep.wait(30)
+        return Facts()
+
+    monkeypatch.setattr("sgldoctor.probe.libraries.libraries", hang)
+    facts = Facts()
+    probe._Run("packages", probe._Installed(), target(tmp_path), 8.0).collect(facts)
+    asleep.set()
+    assert [row["name"] for row in facts.rows("packages")] == ["a"]
+    assert [(one.what, one.because, one.essential) for one in facts.unknown] == [
+        ("libraries", "no answer within 2 s", True)
+    ]
 
 
 def test_a_probe_that_fails_is_reported_not_raised(tmp_path: Path) -> None:
