@@ -239,12 +239,16 @@ def _transitive(facts: Facts, known: Table, have: dict[str, Row], result: Facts)
     broken = {str(row["name"]) for row in facts.rows("packages.leftovers")}
     told = {str(row["name"]) for row in (*result.rows("packages.missing"), *result.rows("packages.unpinned"))}
     missing, unpinned = [], []
+    refused: set[tuple[str, str]] = set()
     found = lacks(facts, known, have)
     # One package that asks for a later major may be overcautious (opencv for numpy 2); several that do will not work.
     late = [lack[0] for lack in found if lack[0] in have and behind(str(have[lack[0]]["version"]), lack[1])]
     for lack in found:
         name, specifier, by, version = lack
-        if name in told or name in broken or by in told:
+        # Whoever compares versions when it is imported ends the server; that SGLang pins the same is the lesser news.
+        ends = name in have and REFUSES.get(by) in ("", name) and (name, by) not in refused
+        refused.add((name, by))
+        if (name in told and not ends) or name in broken or by in told:
             # What a package that is itself off its pin asks for is no fault of the others.
             continue
         told.add(name)
@@ -259,6 +263,7 @@ def _transitive(facts: Facts, known: Table, have: dict[str, Row], result: Facts)
                     "wanted_by": by,
                     "wanted_by_version": version,
                     "behind": late.count(name) > 1,
+                    "refuses": ends,
                     "text": _lacking(need, have),
                 }
             )

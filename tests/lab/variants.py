@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.lab.cut_off import CUT_OFF
 from tests.lab.env import Variant
 from tests.lab.files import FILES
 from tests.lab.moved import MOVED
@@ -14,4 +15,5 @@ ALL: tuple[Variant, ...] = (
     *FILES,
     *SURROUNDINGS,
     *UNSEEN,
+    *CUT_OFF,
 )
