@@ -1,4 +1,4 @@
-"""Installations that were cut off, and environments that lost what they stand on: the third round of what was unseen."""
+"""Installations that were cut off, and environments that lost what they stand on: a third round of the unseen."""
 
 from __future__ import annotations
 
