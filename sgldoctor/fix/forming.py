@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from sgldoctor.fix import actions as kinds
@@ -14,6 +13,7 @@ from sgldoctor.rules.template import names
 from sgldoctor.typed import Any
 
 _LITERAL_NAME = lazy(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9,._-]*\])?\s*(?:$|[<>=!~])")
+_WRITTEN_NAME = lazy(r"[A-Za-z0-9][A-Za-z0-9._-]*(?!\{|[A-Za-z0-9._-])")
 _SYSTEM_NAME = lazy(r"[a-z0-9][a-z0-9.+-]{1,80}")
 
 
@@ -62,7 +62,7 @@ def _templates(packages: Any, context: Context) -> list[str]:
 
 def _known(name: str, template: str, context: Context) -> None:
     """Raise Refused for a name that neither the rule's author, the environment nor the knowledge has written."""
-    literal = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?!\{|[A-Za-z0-9._-])", template)
+    literal = _WRITTEN_NAME.match(template)
     if literal is not None and template in _written(context, template):
         return
     if context.pin(name) is not None or name in validate.known_names():
