@@ -107,6 +107,10 @@ def _disks(facts: Facts) -> list[Row]:
         purpose, free = str(disk.get("for")), disk.get("free_mib")
         if purpose == "models" and any(row.get("complete") for row in facts.rows("hub.models")):
             continue  # what is wanted may be there already
+        if purpose == "models" and disk.get("writable") is False:
+            text = f"{disk.get('path')} cannot be written, and models are downloaded there"
+            rows.append(_shortage(str(disk.get("path")), "models read-only", text))
+            continue
         if purpose == "caches" and disk.get("writable") is False:
             text = f"{disk.get('path')} cannot be written, and kernels that are compiled at first use are kept there"
             rows.append(_shortage(str(disk.get("path")), "read-only", text))

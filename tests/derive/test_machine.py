@@ -74,3 +74,11 @@ def test_room_for_models_is_not_asked_for_where_one_is_there() -> None:
     disk = {"for": "models", "path": "/models", "free_mib": 100}
     assert derive(facts(disks=disk)).rows("host.shortages")
     assert derive(facts(disks=disk, hub__models={"model": "a/b", "complete": True})).rows("host.shortages") == ()
+
+
+def test_a_cache_of_models_that_cannot_be_written_matters_only_where_it_lacks_them() -> None:
+    facts = Facts()
+    facts.put("disks", [{"path": "/hub", "for": "models", "free_mib": 1, "writable": False}], "probe")
+    assert [row["kind"] for row in derive(facts).rows("host.shortages")] == ["models read-only"]
+    facts.put("hub.models", [{"model": "a/b", "complete": True}], "probe")
+    assert derive(facts).rows("host.shortages") == ()
