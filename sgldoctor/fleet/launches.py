@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from sgldoctor.facts import Row
 from sgldoctor.fleet.ranges import short
-from sgldoctor.fleet.reduce import OWN
+from sgldoctor.fleet.reduce import OWN, number
 from sgldoctor.typed import NamedTuple
 
 _OF_NODE = ("--node-rank", "--host", "--port", "--nccl-port", "--base-gpu-id", "--model-path", "--served-model-name")
@@ -81,8 +81,7 @@ def _host(head: str) -> str:
 
 
 def _nodes(line: Line) -> int | None:
-    value = line.options.get("--nnodes") if "--nnodes" in line.options else "1"
-    return int(value) if value is not None and value.isdigit() else None
+    return number(line.options.get("--nnodes", "1"))
 
 
 def _problem(kind: str, server: str, nodes: Sequence[str], what: str, note: str, **more: str) -> Problem:
@@ -94,15 +93,15 @@ def _ranks(members: Sequence[Line], head: str) -> list[Problem]:
     out: list[Problem] = []
     by_rank: dict[str, list[str]] = {}
     for line in members:
-        rank = line.rank if line.rank is not None else "0"
-        if rank.isdigit():
-            by_rank.setdefault(str(int(rank)), []).append(line.node)
+        own = number(line.rank if line.rank is not None else "0")
+        if own is not None:
+            by_rank.setdefault(str(own), []).append(line.node)
     for rank, nodes in by_rank.items():
         if len(nodes) > 1:
             note = f"--node-rank {rank} is given to {len(nodes)} nodes: {short(nodes)}"
             out.append(_problem("duplicate-rank", head, nodes, rank, note))
     wanted = {count for line in members if (count := _nodes(line)) is not None}
-    known = all((line.rank or "0").isdigit() for line in members)
+    known = all(number(line.rank or "0") is not None for line in members)
     if len(wanted) != 1 or not known:
         return out
     (size,) = wanted

@@ -103,14 +103,15 @@ def _values(rows: list[Row], own: Sequence[str]) -> list[Row]:
 def _arguments(rows: list[Row], own: Sequence[str]) -> list[Row]:
     texts = [str(row.get("text")) for row in rows]
     place = _place(texts, RANK)
-    size = given(texts, "--nnodes") or ""
+    size = number(given(texts, "--nnodes"))
     for index, row in enumerate(rows):
         text = texts[index]
         if index == place:
             # Only whether it is one of the nodes counts for the node by itself; that no two are alike, for all.
             flag, equals, value = text.rpartition("=")
-            inside = value.isdigit() and size.isdigit() and int(value) < int(size)
-            row["text"] = f"{flag}{equals}" + (("0" if int(value) == 0 else "1..") if inside else value)
+            rank = number(value)
+            inside = rank is not None and size is not None and rank < size
+            row["text"] = f"{flag}{equals}" + (("0" if rank == 0 else "1..") if inside else value)
         elif any(name in text for name in own):
             row["text"] = hide_own(text, own)
     return rows
@@ -133,6 +134,11 @@ def given(texts: Sequence[str], *flags: str) -> str | None:
     if place is None:
         return None
     return texts[place].partition("=")[2] if texts[place].startswith("--") else texts[place]
+
+
+def number(text: str | None) -> int | None:
+    """A number of nodes or ranks; None for anything else, such as digits of other scripts and numbers without end."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def hide_own(text: str, own: Sequence[str]) -> str:

@@ -111,6 +111,20 @@ def test_ranks() -> None:
     assert kinds(server("0", "$RANK", nnodes="2")) == [], "a rank that is not known is no fault"
 
 
+@pytest.mark.parametrize("odd", ["\u00b2", "9" * 5000, "-1", "1e9", "", "0x1", "\u0663", "999999999"])
+def test_numbers_that_are_none_are_told_by_nobody_as_a_crash(odd: str) -> None:
+    nodes = list(fleet(3, ()))
+    for place, data in enumerate(nodes):
+        data["facts"].update(
+            launch_line("--model-path m --tp 8 --nnodes N --node-rank N --dist-init-addr 10.0.0.0:5000")
+        )
+        for row in data["facts"]["launch.argument"]["rows"]:
+            row["text"] = row["text"].replace("N", odd if place else "1")
+    found = report(nodes)
+    assert len(found.nodes) == 3
+    assert len(render(found)) < 1_000_000
+
+
 def test_servers_of_one_node_may_all_name_the_same_address() -> None:
     for head in ("127.0.0.1:29500", "localhost:5000", "172.17.0.1:5000"):
         assert kinds(server("0", "0", "0", nnodes="1", head=head)) == []
