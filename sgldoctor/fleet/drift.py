@@ -169,7 +169,7 @@ def _gpus(facts: Tables) -> Items:
     found = facts["gpus"]
     yield ("gpu", "number of GPUs"), len(found)
     for column, what in (("name", "GPU model"), ("memory_total_mib", "GPU memory"), ("mig", "MIG")):
-        values = dict.fromkeys(row.get(column) for row in found if row.get(column) is not None)
+        values = dict.fromkeys(_plain(row.get(column)) for row in found if row.get(column) is not None)
         if values:
             yield ("gpu", what), ", ".join(map(str, values))
     for column, kind, what in (

@@ -125,6 +125,19 @@ def test_numbers_that_are_none_are_told_by_nobody_as_a_crash(odd: str) -> None:
     assert len(render(found)) < 1_000_000
 
 
+@pytest.mark.parametrize("odd", [["x"], [], True, -1, 1e308, "<script>", 2**70, "9" * 5000])
+def test_values_of_another_kind_are_compared_or_passed_over(odd: object) -> None:
+    """What a snapshot of a stranger may hold in any column of what is compared."""
+    plain = next(fleet(1, ()))
+    for fact, entry in plain["facts"].items():
+        for column in entry["rows"][0] if entry["rows"] else ():
+            nodes = list(fleet(3, ()))
+            nodes[1]["facts"][fact]["rows"][0][column] = odd
+            gathered = judge.gather(map(item, nodes), Options())
+            found = differences([(gathered.alike(group), group.nodes) for group in gathered.groups])
+            assert all(isinstance(row["text"], str) for row in rows(found, gathered.names)), (fact, column)
+
+
 def test_servers_of_one_node_may_all_name_the_same_address() -> None:
     for head in ("127.0.0.1:29500", "localhost:5000", "172.17.0.1:5000"):
         assert kinds(server("0", "0", "0", nnodes="1", head=head)) == []
