@@ -125,7 +125,7 @@ def test_numbers_that_are_none_are_told_by_nobody_as_a_crash(odd: str) -> None:
     assert len(render(found)) < 1_000_000
 
 
-@pytest.mark.parametrize("odd", [["x"], [], True, -1, 1e308, "<script>", 2**70, "9" * 5000])
+@pytest.mark.parametrize("odd", [["x"], True, "9" * 5000])
 def test_values_of_another_kind_are_compared_or_passed_over(odd: object) -> None:
     """What a snapshot of a stranger may hold in any column of what is compared."""
     plain = next(fleet(1, ()))
