@@ -3,7 +3,8 @@
     python scripts/imported_names.py WHEELS          a folder with sglang-*.whl of every release to be known
 
 All releases are joined. A name that two packages have is left out, and so is every name of torch and of the standard
-library: they tell nothing.
+library: they tell nothing. So is what only ever stands for a file beside the importing one (scripts and kernels that
+are run from their own folder): no package index knows it.
 """
 
 from __future__ import annotations
@@ -34,14 +35,21 @@ def main() -> None:
     """Read every module and write the data anew."""
     owners: dict[str, set[str]] = defaultdict(set)
     seen: set[bytes] = set()
+    elsewhere: set[str] = set()
     for wheel in opened(Path(sys.argv[1])):
         for name in wheel.modules():
             text = wheel.text(name)
             digest = hashlib.sha256(text.encode()).digest()
             if digest not in seen:
                 seen.add(digest)
+                folder = name.rpartition("/")[0]
                 for package, imported in _imports(text):
                     owners[imported].add(package)
+                    beside = f"{folder}/{package}"
+                    if not {f"{beside}.py", f"{beside}/__init__.py"} & wheel.names:
+                        elsewhere.add(package)
+    for packages in owners.values():
+        packages &= elsewhere
     kept: dict[str, list[str]] = defaultdict(list)
     for name, packages in sorted(owners.items()):
         package, *more = sorted(packages - OTHER_DEVICES) or [""]

@@ -104,7 +104,7 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options, outpu
         "sglang.source", "version"
     )
     if facts.known("packages") and not there:
-        because = f"it is not installed in the environment of {name}; another one is named with --python or --venv"
+        because = f"it is not installed in the environment of {name}; name another one with --python or --venv"
         facts.put_unknown("sglang", because, essential=True)
     if facts.known("python") and not facts.value("python", "executable"):
         facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")

@@ -95,6 +95,28 @@ def test_experts_are_counted_and_split() -> None:
     assert working(blocks, [1, 2, 4, 8]) == [1, 2]
 
 
+def test_no_size_below_one() -> None:
+    (only,) = limits(model(LLAMA_8B), Layout(0))
+    assert (only.dimension, only.size, only.kind) == ("tensor parallel size", 0, "plain")
+
+
+def test_kv_heads_are_divided_or_repeated_evenly() -> None:
+    row = model(config(36, 12, 4608, 36 * 1024))
+    assert [(x.dimension, x.size, x.by) for x in limits(row, Layout(9))] == [("KV heads", 12, 9)]
+    assert [x.note for x in limits(row, Layout(18))] == ["12 KV heads cannot be repeated evenly over 18 GPUs"]
+    assert limits(row, Layout(36)) == []
+
+
+def test_latent_attention_is_split_into_whole_blocks() -> None:
+    values = {**DEEPSEEK_R1, "num_attention_heads": 16, "qk_nope_head_dim": 48, "qk_rope_head_dim": 16}
+    narrow = model(
+        {**values, "v_head_dim": 80}
+    )  # a query of 64, keys and values of 128 for each head: blocks are of 128
+    assert [(x.dimension, x.size) for x in limits(narrow, Layout(16, ep=16, dense_tp=1))] == [
+        ("query width", 1024), ("attention output width", 1280)
+    ]  # fmt: skip
+
+
 def test_what_the_model_does_not_state_limits_nothing() -> None:
     assert working({}, [1, 3, 64]) == [1, 3, 64]
 
