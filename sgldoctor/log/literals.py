@@ -47,6 +47,12 @@ def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
         by_need.setdefault(max(needs, key=len), []).append((frozenset(needs), key))
     inside = {need for group in by_need.values() for needs, _ in group for need in needs}
     begins, ends = list(needed["begin"].items()), list(needed["end"].items())
+    numerous = any(part.isdigit() for part in parts)  # then any number may hold one
+    numbers = _numbers(
+        (need.strip() for need in inside),
+        [text for _, texts in begins for text in texts],
+        [text for _, texts in ends for text in texts],
+    )
     known: set[bytes] = set()
     telling: dict[bytes, list[bytes]] = {}  # known words that answer to a need, to these needs
 
@@ -62,7 +68,7 @@ def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
             known.clear()
             telling.clear()
         met: set[bytes] = set()
-        new = words - known
+        new = {word for word in words - known if not word.isdigit() or numerous or numbers(word)}
         holding = _holding(new, parts) if new else {}
         for word in new:
             needs = answers(word) + holding.get(word, [])
@@ -77,6 +83,14 @@ def finder(keys: Sequence[bytes]) -> Callable[[bytes], list[bytes]]:
         return [key for key in likely if key in text]
 
     return present
+
+
+def _numbers(whole: Iterable[bytes], begins: Sequence[bytes], ends: Sequence[bytes]) -> Callable[[bytes], bool]:
+    """Whether a number is worth a closer look. Counters and times make most words of a log, and few of them are."""
+    alike = {text for text in whole if text.isdigit()}
+    opening = tuple(text for text in begins if text.isdigit())
+    closing = tuple(text for text in ends if text.isdigit())
+    return lambda word: word in alike or word.startswith(opening) or word.endswith(closing)
 
 
 def _holding(words: set[bytes], parts: set[bytes]) -> dict[bytes, list[bytes]]:
