@@ -60,17 +60,8 @@ def case(lab: str, *breaks: tuple[str, ...], moves: set[str] | frozenset[str], u
 SHARED = frozenset(
     f"nvidia-{family}-cu{major}" for family in ("cudnn", "cusparselt", "nccl", "nvshmem") for major in (12, 13)
 )
-CORE = SHARED | {
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "triton",
-    "sgl-kernel",
-    "sglang-kernel",
-    "sgl-deep-gemm",
-    "numpy",
-}
 KERNELS = {"sgl-kernel", "sglang-kernel"}
+CORE = SHARED | KERNELS | {"torch", "torchvision", "torchaudio", "triton", "sgl-deep-gemm"}
 STRAY = put("sgl-kernel==0.3.21")
 CASES = {
     # CUDA 12: the first table of failures
