@@ -144,6 +144,9 @@ class Expressions:
             return nodes.constant(False) if OTHERS.match(node.id) else nodes.unknown
         if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             return nodes.make("tuple", *(of(element) for element in node.elts))
+        if isinstance(node, ast.Dict) and node.keys and all(isinstance(key, ast.Constant) for key in node.keys):
+            # Asked only whether a key is there.
+            return nodes.make("tuple", *(of(key) for key in node.keys))
         if isinstance(node, ast.BoolOp):
             if all(truth_valued(value) for value in node.values):
                 return self._condition(node, frame, path, doubtful)
@@ -369,6 +372,9 @@ class Expressions:
         if held is None and isinstance(node.func, ast.Attribute) and self._is_view(node.func.value, frame):
             held = self.source.functions.get(f"ServerArgs.{target}")
             target = f"ServerArgs.{target}"
+        if held is None and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            target = f"{node.func.value.id}.{last}"
+            held = self.source.functions.get(target)
         if held is not None and held[1].startswith("utils"):
             doubtful = True
         if held is None or target.endswith(("from_cli_args", "add_cli_args")):

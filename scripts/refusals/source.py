@@ -7,7 +7,7 @@ import hashlib
 import re
 import zipfile
 
-FILES = re.compile(r"sglang/srt/(server_args|runtime_context|arg_groups/.*)\.py$")
+FILES = re.compile(r"sglang/srt/(server_args|runtime_context|dllm/config|arg_groups/.*)\.py$")
 # Followed for the values of small functions alone; what they raise is no check of the arguments.
 HELPERS = re.compile(r"sglang/srt/utils(/common)?\.py$")
 
