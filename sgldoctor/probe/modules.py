@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
@@ -52,7 +52,7 @@ def modules(target: Target, found: list[Row]) -> Facts:
             for module in FIRST
             if f"{module}.py" in entries or (module in entries and _is_package(target, f"{folder}/{module}"))
         ]
-        rows += [_row(*one) for one in _standard(target, folder, entries)]
+        rows += [_row(*one) for one in _standard(target, folder)]
     for site in dict.fromkeys((*search_path(target), *target.sites)):
         if rooted.is_file(target.root, f"{site}/sglang/__init__.py"):
             texts = (
@@ -69,15 +69,23 @@ def modules(target: Target, found: list[Row]) -> Facts:
     return facts
 
 
-def _standard(target: Target, folder: str, entries: set[str]) -> Iterator[tuple[str, str, bool]]:
-    """Modules of the standard library for which Python would take something in this folder instead."""
-    if {"os.py", "site.py", "codecs.py"} <= entries:
-        return  # a standard library itself
-    for module in STANDARD:
-        if f"{module}.py" in entries:
+def _taken(target: Target, folder: str, modules: Iterable[str]) -> Iterator[tuple[str, str, bool]]:
+    """Of these modules those that Python would take from a folder: ``(module, folder, whether it is a file)``.
+
+    Each is asked for by itself: the folder may be a home or ``/tmp`` with a hundred thousand entries.
+    """
+    for module in modules:
+        if rooted.is_file(target.root, f"{folder}/{module}.py"):
             yield module, folder, True
-        elif module in entries and _is_package(target, f"{folder}/{module}"):
+        elif _is_package(target, f"{folder}/{module}"):
             yield module, folder, False
+
+
+def _standard(target: Target, folder: str) -> Iterator[tuple[str, str, bool]]:
+    """Modules of the standard library for which Python would take something in this folder instead."""
+    if all(rooted.is_file(target.root, f"{folder}/{name}.py") for name in ("os", "site", "codecs")):
+        return iter(())  # a standard library itself
+    return _taken(target, folder, STANDARD)
 
 
 def _here(target: Target, homes: set[str], facts: Facts) -> list[Row]:
@@ -86,13 +94,7 @@ def _here(target: Target, homes: set[str], facts: Facts) -> list[Row]:
     known = {*homes, *target.sites, *search_path(target)}
     if not folder or folder in known or target.environ.get("PYTHONSAFEPATH"):
         return []
-    entries = set(rooted.names(target.root, folder))
-    found = [*_standard(target, folder, entries)]
-    for module in (*FIRST, "sglang"):
-        if f"{module}.py" in entries:
-            found.append((module, folder, True))
-        elif module in entries and _is_package(target, f"{folder}/{module}"):
-            found.append((module, folder, False))
+    found = [*_standard(target, folder), *_taken(target, folder, (*FIRST, "sglang"))]
     source = str(facts.value("sglang.source", "path") or "")
     if source and rooted.resolve(target.root, source) == rooted.resolve(target.root, f"{folder}/sglang"):
         found = [one for one in found if one[0] != "sglang"]
