@@ -66,7 +66,8 @@ _QUERY = (
 # Tables are aligned with blanks; an equals sign may be escaped as in JSON or a URL, or have colours round it.
 _COLOUR = r"(?:\x1b\[[0-9;]{0,12}m)?"
 _SEPARATOR = (
-    rf"""\\{{0,3}}(?:["']\]?)?[ \t]{{0,40}}{_COLOUR}(?:=>|=(?!=)|:|\\{{1,3}}u003[dD]|%3[dD])[ \t]{{0,40}}{_COLOUR}"""
+    rf"""\\{{0,3}}(?:["']\]?)?[ \t]{{0,40}}{_COLOUR}(?:[-=]>|=(?!=)|:|\\{{1,3}}u003[dD]|%3[dD])[ \t]{{0,40}}{_COLOUR}"""
+    r"(?:(?:!!?|&)\w{1,20}[ ]{1,4})?"  # a tag or an anchor of YAML
 )
 # Escaped quote to the next quote; a closed string; an unclosed one to the end of the line; a bare word.
 _VALUE = (
@@ -141,25 +142,30 @@ _BLANK = (
 _NETRC = rf"(?i)(\blogin[ \t]{{1,4}}\S{{1,200}}\s{{1,40}}password[ \t]{{1,4}}){_VALUE}"
 # As words of a line; as items of a list (Python, JSON, a Dockerfile's CMD); as items of YAML, one on each line.
 _OPTION = (
-    r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|api[_-]?keys?|token|private[_-]?key)(?![\w-])"
+    r"(?i)(--[a-z0-9_-]{0,32}(?:passw(?:or)?d|passphrase|secret|token"
+    r"|(?:api|private|account|access|secret|storage|service)[_-]?keys?)(?![\w-])"
     r"(?:[\"'][ \t]{1,4}(?=[\"'])|[ \t=]{1,4}(?:\\\r?\n[ \t]{0,80})?"
     r"|\\{0,3}[\"']?[ \t]{0,4},\s{0,80}|\\{0,3}[\"']?[ \t]{0,4}\r?\n[ \t]{0,80}-[ \t]{1,4}))"
     rf"{_VALUE}"
 )
 # Programs whose option for a password is one letter.
 _SHORT = (
-    r"(?i)(\b(?:(?:curl|wget)\b[^\n|;]{0,300}?[ \t](?:-u|--user)[ \t=]{0,4}[\"']?[\w.@-]{1,64}:|"
-    r"sshpass[ \t]{1,4}-p[ \t]{0,4}|redis-cli\b[^\n|;]{0,200}?[ \t]-a[ \t]{1,4}|vault[ \t]login[ \t]{1,4}(?!-)|"
-    r"mysql(?:dump|admin)?\b[^\n|;]{0,200}?[ \t]-p(?=\S)|login\b[^\n|;]{0,200}?[ \t]-p[ \t=]{1,4}))"
+    r"(?i)((?:--auth[ \t=]{1,4}[\w.@-]{1,64}:|"
+    r"\b(?:curl|wget)\b[^\n|;]{0,300}?[ \t](?:-u|--user)[ \t=]{0,4}[\"']?[\w.@-]{0,64}:|"
+    r"\bsshpass[ \t]{1,4}-p[ \t]{0,4}|\bredis-cli\b[^\n|;]{0,200}?[ \t]-a[ \t]{1,4}|\bvault[ \t]login[ \t]{1,4}(?!-)|"
+    r"\bmysql(?:dump|admin)?\b[^\n|;]{0,200}?[ \t]-p(?=\S)|\blogin\b[^\n|;]{0,200}?[ \t]-p[ \t=]{1,4}))"
     rf"{_VALUE}"
 )
-_SHORT_ANCHORS = ("curl", "wget", "sshpass", "login", "redis-cli", "mysql")
+_SHORT_ANCHORS = ("curl", "wget", "sshpass", "login", "redis-cli", "mysql", "--auth")
 _PIPED = (
     r"(\becho[ \t]{1,4}(?:-[ne]{1,2}[ \t]{1,4})?[\"']?)([^\s|\"'$]{4,1024})"
     r"(?=[\"']?[ \t]{0,4}\|[^\n|]{0,200}(?:-stdin|--with-token|\bchpasswd))"
 )
 # A table of variables: the name, blanks or a bar, and what cannot be a word.
-_TABLE = r"(\b[A-Z0-9_]{0,40}(?:TOKEN|KEY|SECRET|PASSWORD)[ \t|]{1,40})([\w.~+/=-]{10,512})(?!\S)"
+_TABLE = (
+    r"(\b(?:[A-Z0-9_]{0,40}(?:TOKEN|KEY|SECRET|PASSWORD)[ \t|]{1,40}|[a-z]{1,20}_token[ \t]{0,40}\|[ \t]{1,40}))"
+    r"([\w.~+/=-]{10,512})(?!\S)"
+)
 _EMPTY = {"", "none", "null", "true", "false", "nil", "undefined", "[]", "{}", REDACTED}
 _FUNCTION_WORDS = frozenset(
     "a an and as at be by can for from if in is it must not of on or should so that the then this to was when".split()

@@ -95,6 +95,13 @@ CONTEXTS = [
     "Password for user me: {}",
     "your token has been saved: {}",
     "apikey {}",
+    "OPENAI_API_KEY: !!str {}",
+    "api_key: &k {}",
+    "http --auth me:{} GET x",
+    "curl -sSfL -u :{} https://x",
+    "az storage blob upload --account-key {}",
+    "hf_token   |  {}",
+    "api_key -> {}",
     "https://hooks.slack.com/services/T0/B0/{}",
 ]
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
