@@ -134,6 +134,10 @@ _SENTENCE = (
     rf"[ a-z]{{0,60}}(?:\bis|\bwas|:|=)[ \t]{{1,4}}{_COLOUR}[\"'`]?)"
     r"([\w+][\w.~+/=!@#$%^&*-]{9,512})"
 )
+_SENTENCE_ANCHORS = (
+    "api key", "api_key", "api-key", "apikey", "password", "passphrase", "secret",
+    "access token", "auth token", "bearer token", "your token", "user token", "hf token",
+)  # fmt: skip
 _BLANK = (
     r"(?i)(\b[\w-]{0,40}(?:api[_-]?key|access[_-]?key|secret[ _-]?key|passw(?:or)?d|passphrase|secret)"
     r"[ \t|]{1,40}[\"'`]?)"
@@ -162,10 +166,8 @@ _PIPED = (
     r"(?=[\"']?[ \t]{0,4}\|[^\n|]{0,200}(?:-stdin|--with-token|\bchpasswd))"
 )
 # A table of variables: the name, blanks or a bar, and what cannot be a word.
-_TABLE = (
-    r"(\b(?:[A-Z0-9_]{0,40}(?:TOKEN|KEY|SECRET|PASSWORD)[ \t|]{1,40}|[a-z]{1,20}_token[ \t]{0,40}\|[ \t]{1,40}))"
-    r"([\w.~+/=-]{10,512})(?!\S)"
-)
+_TABLE = r"(\b[A-Z0-9_]{0,40}(?:TOKEN|KEY|SECRET|PASSWORD)[ \t|]{1,40})([\w.~+/=-]{10,512})(?!\S)"
+_BARRED = r"(\b[a-z]{1,20}_token[ \t]{0,40}\|[ \t]{1,40})([\w.~+/=-]{10,512})(?!\S)"
 _EMPTY = {"", "none", "null", "true", "false", "nil", "undefined", "[]", "{}", REDACTED}
 _FUNCTION_WORDS = frozenset(
     "a an and as at be by can for from if in is it must not of on or should so that the then this to was when".split()
@@ -213,7 +215,8 @@ def redact(text: str) -> str:
             text = compiled(_STRONG).sub(_named, text)
             text = compiled(_BLANK).sub(_mixed, text)
             text = compiled(_TUPLE).sub(_alone, text)
-        text = compiled(_SENTENCE).sub(_mixed, text)
+        if any(anchor in lower for anchor in _SENTENCE_ANCHORS):
+            text = compiled(_SENTENCE).sub(_mixed, text)
         text = compiled(_WEAK).sub(_weak, text)
         if "pwd" in lower:
             text = compiled(_PWD).sub(_pwd, text)
@@ -227,6 +230,8 @@ def redact(text: str) -> str:
         text = compiled(_DOCKERFILE).sub(_variable, text)
         text = compiled(_PAIR).sub(_variable, text)
         text = compiled(_TABLE).sub(_table, text)
+        if "_token" in text and "|" in text:
+            text = compiled(_BARRED).sub(_table, text)
         text = compiled(_NETRC).sub(_strong, text)
     if any(anchor in lower for anchor in _SHORT_ANCHORS):
         text = compiled(_SHORT).sub(_strong, text)

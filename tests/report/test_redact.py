@@ -335,7 +335,7 @@ def test_the_value_of_a_secret_variable_is_never_shown(name: str, value: str) ->
         "name: TOKEN ", "login password ", "api_key=\n ", "pwd=", "echo a|", "<password>", "data:\n a: b\n", "auth=('",
         "kind: Secret\ndata:\n a: b\n",
         "-----BEGIN A PRIVATE KEY-----\nx ", "password is ", "secret.key.", "wandb key ",
-        "api_key |", "?key=", "apiVersion: v1\n data:\n", "hf_abcdefgh\n", "(['token','",
+        "api_key |", "?key=", "apiVersion: v1\n data:\n", "hf_abcdefgh\n", "(['token','", "a_token |",
     ],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
