@@ -224,7 +224,7 @@ def redact(text: str) -> str:
             text = compiled(_ELEMENT).sub(rf"\1{REDACTED}", text)
         if "auth" in lower:
             text = compiled(_REGISTRY).sub(rf"\1{REDACTED}", text)
-        if "(" in text:
+        if "auth=(" in lower or "auth(" in lower or "login(" in lower:
             text = compiled(_CALL).sub(rf"\1{REDACTED}", text)
         text = compiled(_VARIABLE).sub(_variable, text)
         text = compiled(_DOCKERFILE).sub(_variable, text)
