@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib
 import json
 import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wheels import opened
@@ -50,6 +51,7 @@ def main() -> None:
                         elsewhere.add(package)
     for packages in owners.values():
         packages &= elsewhere
+    standard = _of_the_standard_library(package for packages in owners.values() for package in packages)
     kept: dict[str, list[str]] = defaultdict(list)
     for name, packages in sorted(owners.items()):
         package, *more = sorted(packages - OTHER_DEVICES) or [""]
@@ -58,6 +60,7 @@ def main() -> None:
             and not more
             and package not in LEFT_OUT | sys.stdlib_module_names
             and len(name) >= SHORT
+            and name not in standard
             and name != "__version__"
         ):
             kept[package].append(name)
@@ -65,6 +68,17 @@ def main() -> None:
         f"  {json.dumps(package)}: {json.dumps(' '.join(names))}" for package, names in sorted(kept.items())
     )
     DATA.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+
+
+def _of_the_standard_library(packages: Iterable[str]) -> set[str]:
+    """Names of the standard library's modules among these: some package hands on ``getLogger``, and does not own it."""
+    names: set[str] = set()
+    for package in {*packages} & sys.stdlib_module_names:
+        try:
+            names.update(dir(importlib.import_module(package)))
+        except ImportError:  # of another system
+            continue
+    return names
 
 
 def _imports(text: str) -> Iterator[tuple[str, str]]:
