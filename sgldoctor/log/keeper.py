@@ -248,8 +248,13 @@ class Keeper:
             self.kept[number, part] = piece
             self.size += len(piece) + 50
 
-    def part(self, line: bytes) -> None:
-        """Keep what a part of an endless line has round its anchors, while there is room."""
+    def part(self, line: bytes, *, first: bool) -> None:
+        r"""Keep what a part of an endless line has round its anchors, while there is room; of the ``first``, its begin.
+
+        A progress bar writes such lines: what stands between two ``\r`` has a shape, as a line of its own would have.
+        """
+        if self.size >= KEPT or not (first or list(self.engine(line.replace(b"\r", b"\n")))):
+            return
         for piece in pieces(line, self.present(line)):
             if self.size < KEPT:
                 self.kept[self.number, len(self.kept)] = piece

@@ -12,6 +12,8 @@ from itertools import accumulate
 
 _WORDS = bytes(code if chr(code).isalnum() or code > 127 else 32 for code in range(256))
 """Everything that is no letter or digit becomes a blank; bytes of other scripts belong to words."""
+_LARGE = 64 << 10
+"""Bytes of a text from which its letters are looked at first: a dump of numbers holds no literal of other letters."""
 _REMEMBERED, _WORD = 30_000, 64
 """How many words are remembered, and how long ones."""
 
@@ -96,6 +98,9 @@ def _numbers(whole: Iterable[bytes], begins: Sequence[bytes], ends: Sequence[byt
 def _holding(words: set[bytes], parts: set[bytes]) -> dict[bytes, list[bytes]]:
     """Those of ``words`` that hold some of ``parts``, to these parts."""
     spaced = b" " + b" ".join(words) + b" "
+    if len(spaced) > _LARGE:
+        letters = frozenset(spaced)
+        parts = {part for part in parts if letters.issuperset(part)}
     found: dict[bytes, list[bytes]] = {}
     for part in parts:
         at = spaced.find(part)

@@ -172,7 +172,7 @@ def _large(blocks: Iterable[bytes], keep: Keeper, file: Plain | None) -> Selecti
             parts = False
         carry = data[cut:]
         while len(carry) > ENDLESS:  # a line without an end: take out what its beginning has, go on with the rest
-            keep.part(carry[:ENDLESS])
+            keep.part(carry[:ENDLESS], first=not parts)
             carry = carry[ENDLESS - overlap :]
             parts = True
         if file and not parts and size >= LARGE:
