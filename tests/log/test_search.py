@@ -217,3 +217,21 @@ def test_texts_without_parts_are_told_one_by_one() -> None:
     assert without(texts, [b"Error", b"fatal"]) == [b"Err", b"or", b""]
     assert without([], [b"x"]) == []
     assert without(texts, []) == texts
+
+
+def test_a_large_text_holds_what_its_letters_spell() -> None:
+    present = finder([b"NCCL", b"802", b"out of memory"])
+    numbers = b"1234 8025 " * 20_000
+    assert present(numbers) == [b"802"]
+    assert sorted(present(numbers + b"xNCCLx")) == [b"802", b"NCCL"]
+
+
+def test_a_progress_bar_of_megabytes_keeps_what_stands_between_its_steps() -> None:
+    steps = [f"Loading: {step % 100}% {step}/90000 [00:{step % 60:02}<00:10]" for step in range(90_000)]
+    steps[45_000] = "RuntimeError: CUDA out of memory in the middle"
+    data = "\r".join(steps).encode() + b"\n"
+    assert len(data) > 3 << 20
+    kept = search.select([data[at : at + 65_536] for at in range(0, len(data), 65_536)], ANCHORS)
+    assert any(b"CUDA out of memory in the middle" in line for _, line in kept.lines)
+    assert kept.lines[0][1].startswith(b"Loading: 0% 0/90000")
+    assert sum(len(line) for _, line in kept.lines) < 100_000
