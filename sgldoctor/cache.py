@@ -48,6 +48,7 @@ def read(path: str) -> bytes:
 def write(path: str, data: bytes) -> None:
     """Write a kept file, whole or not at all, into a folder of this user; through no link that somebody left there."""
     folder = os.path.dirname(path)
+    os.stat(os.path.dirname(os.path.dirname(folder)))  # a home that is not there is made by nobody but its owner
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if hasattr(os, "geteuid") and os.stat(folder).st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to somebody else")

@@ -76,3 +76,13 @@ def test_a_link_that_waits_is_not_written_through(folder: Path, tmp_path: Path) 
     cache.keep("a", (), 5)
     assert not (tmp_path / "precious").exists()
     assert cache.held("a", ()) is None
+
+
+def test_a_home_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+    cache.keep("a", (), 5)
+    assert not (tmp_path / "nobody").exists()
+    (tmp_path / "nobody").mkdir()
+    cache.keep("a", (), 5)
+    assert cache.held("a", ()) == 5
