@@ -44,12 +44,20 @@ def convert(flag: Flag) -> Any:
             raise argparse.ArgumentTypeError(text)
         return value
 
+    def table(text: str) -> dict[str, Any]:
+        value = json.loads(text)
+        if not isinstance(value, dict):
+            raise argparse.ArgumentTypeError(text)
+        return value
+
     kinds: dict[str, Any] = {
         "int": int,
         "List[int]": int,
         "float": float,
         "List[float]": float,
         "json.loads": json.loads,
+        "json_list_type": json.loads,
+        "parse_cuda_graph_config_arg": table,
     }
     return {"human_readable_int": human}.get(flag.type) or kinds.get(flag.type, str)
 
