@@ -7,7 +7,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # How long a drawn example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "here",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    # A change must not be refused for a case that chance drew; everyday runs draw anew.
+    derandomize=bool(os.environ.get("SGLDOCTOR_SAME_CASES")),
+)
 settings.load_profile("here")
 
 # A shell has what it starts in the background ignore these, and a program hands that on to all that it starts: then
