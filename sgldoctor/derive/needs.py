@@ -5,6 +5,8 @@ A pin is looked up here and nowhere else, so that a finding and the repair that 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from sgldoctor.derive.requirement import read as read_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import releases
@@ -62,8 +64,26 @@ def installed(facts: Facts) -> dict[str, Row]:
 
     A log may claim anything: what is no name of a distribution is left out, for names end up in requirements.
     """
+    return dict(_by_name(_Same(facts.rows("packages"))))
+
+
+class _Same:
+    """Rows known by being the same object: some twenty derivations ask for the names of one examination."""
+
+    def __init__(self, rows: tuple[Row, ...]) -> None:
+        self.rows = rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.rows is self.rows
+
+    def __hash__(self) -> int:
+        return id(self.rows)
+
+
+@lru_cache(maxsize=4)
+def _by_name(same: _Same) -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    for row in facts.rows("packages"):
+    for row in same.rows:
         name = releases.normalise(str(row.get("name")))
         if row.get("version") and NAME.fullmatch(name):
             rows.setdefault(name, row)
