@@ -231,11 +231,18 @@ def placed(places: Sequence[str], event: Event) -> bool:
 
 
 def innermost(event: Event) -> str:
-    """File and function that raised; a class that looks for its attribute in vain is asked by the frame outside it."""
+    """File and function that raised; a class that looks for its attribute in vain is asked by the frame outside it.
+
+    Where the standard library's reader of JSON raised, its caller is named as well, for that is whose text is bad.
+    """
+    told: list[str] = []
     for frame in reversed(event.frames):
-        if frame.function != "__getattr__":
-            return f"{frame.file}:{frame.function}"
-    return ""
+        if frame.function == "__getattr__":
+            continue
+        told.append(f"{frame.file}:{frame.function}")
+        if "/json/" not in frame.file:
+            break
+    return "\n".join(told)
 
 
 def _rows(facts: Facts, match: FactMatch) -> list[Row]:
