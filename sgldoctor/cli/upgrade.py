@@ -223,11 +223,13 @@ def _layout(old: str, new: str, refused: list[str], judged: Judged | None, parts
         for text in texts:
             lines += paragraph(label, safe(text), width)
     if judged:
-        changed = judged.after != judged.before
-        lines += [
-            [],
-            *paragraph("new line", safe(judged.after) if changed else "no change that can be made safely", width),
-        ]
+        if judged.after != judged.before:
+            after = safe(judged.after)
+        elif judged.breaks or judged.ignored or judged.warns or judged.by_hand:
+            after = "no change that can be made safely"
+        else:
+            after = "as it is: nothing of it has to change"
+        lines += [[], *paragraph("new line", after, width)]
         for text in judged.by_hand:
             lines += paragraph("by hand", safe(text), width)
     for title, changes in zip(("platform", "packages", "defaults"), parts, strict=True):

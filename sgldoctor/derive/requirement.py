@@ -6,6 +6,7 @@ for the others alone. ``tests/derive/test_requirement.py`` holds both to the sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 from sgldoctor.knowledge.releases import normalise
@@ -96,21 +97,19 @@ def _tree(marker: str) -> Tree | None:
         place = match.end()
     place = 0
 
-    def either() -> Tree:
+    def joined(word: str, part: Callable[[], Tree]) -> Tree:
         nonlocal place
-        left = both()
-        while place < len(terms) and terms[place][3] == "or":
+        left = part()
+        while place < len(terms) and terms[place][3] == word:
             place += 1
-            left = Tree("or", left, both())
+            left = Tree(word, left, part())
         return left
 
     def both() -> Tree:
-        nonlocal place
-        left = one()
-        while place < len(terms) and terms[place][3] == "and":
-            place += 1
-            left = Tree("and", left, one())
-        return left
+        return joined("and", one)
+
+    def either() -> Tree:
+        return joined("or", both)
 
     def one() -> Tree:
         nonlocal place
