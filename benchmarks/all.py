@@ -1,12 +1,14 @@
 r"""Every figure that has a goal, measured again in one run: one table of what was reached, the floor and the goal.
 
-    python benchmarks/all.py [--size 100] [--runs 3] [--markdown FILE]
+    python benchmarks/all.py [--size 100] [--runs 3] [--generator PROGRAM] [--markdown FILE]
 
 For all rows Python needs the extra ``fast`` (hyperscan) and ``rg`` (``--rg PATH``, or beside Python: the wheel
 ``ripgrep``); rows that lack something are left out and named. Commands of one row run in turn, so that a busy machine
 slows all of them; ratios are medians of pairs. What is small (rows 15 to 19) is measured as CPU time, with children,
-over bare Python. ``--size`` is the size of the logs in MB; the goals were set on 1000. The other programs here measure
-the same in more detail: ``explain.py``, ``start.py``, ``check.py``.
+over bare Python. ``--size`` is the size of the logs in MB; the goals were set on 1000. Logs and patterns are those of
+``explain.py``, whose mixed log is the denser one; ``--generator`` takes another program that writes them, called as
+``PROGRAM --size 100MB --variant mixed --out FILE`` and ``PROGRAM --patterns 60 --pattern-syntax rg|ere|literals --out
+FILE``. The other programs here measure the same in more detail: ``explain.py``, ``start.py``, ``check.py``.
 """
 
 from __future__ import annotations
@@ -78,20 +80,36 @@ class Figure(NamedTuple):
 class Bench:
     """The logs, and how their readers are run: each command's seconds and peak memory, over all runs."""
 
-    def __init__(self, scratch: str, size: int, runs: int, ripgrep: str) -> None:
+    def __init__(self, scratch: str, size: int, runs: int, ripgrep: str, generator: str) -> None:
         self.scratch = scratch
         self.runs = runs
         self.ripgrep = ripgrep
+        self.generator = generator
         self.peak = 0.0
         self.logs: dict[str, str] = {}
         for variant in ("mixed", "flood", "near", "dense", "long", "progress"):
-            self.logs[variant] = os.path.join(scratch, f"{variant}.log")
-            explain.write(self.logs[variant], size, variant)
-        self.logs["small"] = os.path.join(scratch, "small.log")
-        explain.write(self.logs["small"], max(size // 10, 1), "mixed")
+            self.log(variant, size, variant)
+        self.log("small", max(size // 10, 1), "mixed")
 
-    def patterns(self, count: int, *, regular: bool) -> str:
+    def log(self, name: str, size: int, variant: str) -> None:
+        """Write one log of ``size`` MB."""
+        self.logs[name] = path = os.path.join(self.scratch, f"{name}.log")
+        if not self.generator:
+            explain.write(path, size, variant)
+            return
+        variant = {"near": "nearmiss", "long": "longline"}.get(variant, variant)
+        self._generate("--size", f"{size}MB", "--variant", variant, "--out", path)
+
+    def _generate(self, *words: str) -> None:
+        subprocess.run([sys.executable, self.generator, *words], check=True, stdout=subprocess.DEVNULL)
+
+    def patterns(self, count: int, *, regular: bool, syntax: str = "rg") -> str:
         """A file of so many literals, or regular expressions that begin with them."""
+        if self.generator:
+            path = os.path.join(self.scratch, f"patterns-{count}-{regular}-{syntax}")
+            chosen = syntax if regular else "literals"
+            self._generate("--patterns", str(count), "--pattern-syntax", chosen, "--out", path)
+            return path
         words = [text.split("[")[0].rstrip(".* ") for text in explain.patterns()]
         words += [f"failed to settle the {n * 7919 % 9973} accounts of the {n} ledger" for n in range(count)]
         path = os.path.join(self.scratch, f"patterns-{count}-{regular}")
@@ -139,9 +157,10 @@ def logs(bench: Bench, *, fast: bool) -> list[Figure]:
     """Rows 1 to 13: large logs."""
     found: list[Figure] = []
     sixty = bench.patterns(60, regular=True)
+    extended = bench.patterns(60, regular=True, syntax="ere")
     every = {
         "py": bench.doctor("mixed", "py"), "py_stdin": bench.doctor("mixed", "py", stdin=True),
-        "grep": (["grep", "-a", "-n", "-E", "-f", sixty, bench.logs["mixed"]], "", {}),
+        "grep": (["grep", "-a", "-n", "-E", "-f", extended, bench.logs["mixed"]], "", {}),
         "wc": (["wc", "-l", bench.logs["mixed"]], "", {}),
         **({"rg": bench.rg("mixed", sixty)} if bench.ripgrep else {}),
         **({"hs": bench.doctor("mixed", "auto")} if fast else {}),
@@ -288,6 +307,7 @@ def main() -> int:
     beside = os.path.join(os.path.dirname(sys.executable), "rg")
     found_rg = shutil.which("rg") or (beside if os.path.exists(beside) else "")
     made.add_argument("--rg", default=found_rg, help="ripgrep")
+    made.add_argument("--generator", default="", help="a program that writes the logs and patterns")
     made.add_argument("--markdown", type=Path, help="write the table there as well")
     args = made.parse_args()
     try:
@@ -301,7 +321,7 @@ def main() -> int:
         parts: list[Callable[[], list[Figure]]] = [
             lambda: starts(scratch, max(args.runs, 9)),
             lambda: [budget()],
-            lambda: logs(Bench(scratch, args.size, args.runs, args.rg), fast=fast),
+            lambda: logs(Bench(scratch, args.size, args.runs, args.rg, args.generator), fast=fast),
         ]
         found = [figure for part in parts for figure in part()]
     text = table(found, args.size)
