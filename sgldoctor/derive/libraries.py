@@ -35,10 +35,10 @@ def derive(facts: Facts) -> Facts:
 
 def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> Row:
     library = str(row["library"])
-    kind = _kind(library, row, facts)
+    kind = _kind(library, row, known, facts)
     asked = CUDA_VERSIONED.fullmatch(library)
     provider, state = "", "system"
-    if kind in {"wheel", "cuda-major", "torch-build"}:
+    if kind in {"wheel", "hidden", "cuda-major", "torch-build"}:
         provider = _provider(library, row, known)
         state = "present" if row.get("place") else "file-gone" if provider in have else "absent"
     version = str(have[provider]["version"]) if provider in have else ""
@@ -51,10 +51,13 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
         "provider": provider,
         "provider_state": state,
         "kind": kind,
-        # A CUDA library of another major is not to be added: the part that asks for it is the wrong one.
-        "pin": "" if kind == "cuda-major" else pin,
+        # A CUDA library of another major is not to be added: the part that asks for it is the wrong one. One that is
+        # hidden is there.
+        "pin": "" if kind in {"cuda-major", "hidden"} else pin,
         "essential": bool(row["essential"]),
         "place": row.get("place") or "",
+        "instead": row.get("instead") or "",
+        "instead_owner": row.get("instead_owner") or "",
         "count": row["count"],
         "major": asked[1] if asked is not None else _other_major(library, row),
         "others": [],
@@ -79,7 +82,7 @@ def _together(rows: list[Row]) -> list[Row]:
     return kept
 
 
-def _kind(library: str, row: Row, facts: Facts) -> str:
+def _kind(library: str, row: Row, known: Table, facts: Facts) -> str:
     if known_libraries.of_driver(library):
         # A machine without a GPU lacks the driver too, and rightly: only where hardware is seen is that a fault.
         return "driver" if facts.value("driver", "hardware") else "no-gpu"
@@ -94,7 +97,8 @@ def _kind(library: str, row: Row, facts: Facts) -> str:
         return "cuda-major"
     if _other_major(library, row):
         return "cuda-major"
-    return "wheel"
+    hiding = str(row.get("instead_owner") or "")
+    return "hidden" if row.get("place") and hiding and hiding not in known.pins else "wheel"
 
 
 def _other_major(library: str, row: Row) -> str:

@@ -51,14 +51,30 @@ def _fits(label: str, have: Mapping[str, str], facts: Facts) -> bool:
         return False
     if any(have.get(name, "").partition("+")[2] == label for name in KERNEL):
         return True
-    from sgldoctor.derive.needs import at, table
+    from sgldoctor.derive.needs import table
 
     wanted = table(facts).torch_wanted
+    return bool(wanted) and cuda[1] == major(f"torch=={wanted}", facts)
+
+
+def major(text: str, facts: Facts) -> str:
+    """The CUDA major of the torch that a requirement ``torch==X[+cuNNN]`` brings, ``""`` where that is not known.
+
+    Without a label it is that of the default index, by the NVIDIA wheels that this build requires.
+    """
+    match = _EXACT.fullmatch(text)
+    if match is None:
+        return ""
+    if match[3]:
+        label = re.fullmatch(r"cu(\d\d)\d", match[3])
+        return label[1] if label else ""
+    from sgldoctor.derive.needs import at
+
     bare = Facts()  # of the default index, whatever is installed here
     bare.put("python", dict(facts.one("python")), "derived")
-    needs = at("torch", wanted, bare) if wanted else []
-    majors = {match[1] for need in needs if (match := re.search(r"-cu(\d+)$", need.name))}
-    return cuda[1] in majors
+    needs = at("torch", match[2], bare)
+    majors = {found[1] for need in needs if (found := re.search(r"-cu(\d+)$", need.name))}
+    return majors.pop() if len(majors) == 1 else ""
 
 
 def indexes(texts: Iterable[str]) -> tuple[str, ...]:

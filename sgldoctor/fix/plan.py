@@ -283,7 +283,8 @@ def _changes(steps: Sequence[Step], have: dict[str, str], chosen: Sequence[Chose
             then = "-" if step.verb == "uninstall" else exact(text) or text[len(name) :] or "newest"
             if then == now:
                 then += " (reinstalled)" if step.reinstall or name in rows else ""
-            rows[name] = Change(name, now, then, why.get(name, "its files go with another package"))
+            other = "nothing that stays asks for it" if then == "-" else "its files go with another package"
+            rows[name] = Change(name, now, then, why.get(name, other))
     return tuple(rows.values())
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from sgldoctor.facts import Facts
+from sgldoctor.fix import lane
 from sgldoctor.fix.actions import Action, Install, Uninstall
-from sgldoctor.fix.lane import TORCH, localised
 from sgldoctor.typed import Any, NamedTuple
 
 Sharers = Callable[[Iterable[str], Iterable[str]], "list[tuple[str, str]]"]
@@ -53,15 +53,17 @@ def steps(
     """
     gone = [name for act in actions if isinstance(act, Uninstall) for name in act.packages if name in have]
     wanted = [
-        (action, localised(text, have, facts))
+        (action, lane.localised(text, have, facts))
         for action in actions
         if isinstance(action, Install)
         for text in action.packages
     ]
-    if any(name_of(text) == "torch" and exact(text) != have.get("torch") for _, text in wanted):
+    torch = next((text for _, text in wanted if name_of(text) == "torch" and exact(text) != have.get("torch")), "")
+    if torch:
         # The wheels that the wrong torch brought own files of the right ones, and nobody removes them with it.
         gone += [str(row["unwanted"]) for row in facts.rows("packages.mixed_cuda") if row["unwanted"] in have]
         gone += _of_other_cuda(have, facts)
+        gone += _left_over(torch, have, facts)
         # What it moved along is not moved back by the right torch where that one does not name it.
         named = {name_of(text) for _, text in wanted}
         along = [row for row in facts.rows("packages.unpinned") if row.get("mover") == "torch" and row.get("pin")]
@@ -88,7 +90,7 @@ def steps(
             continue
         # What is written anew in any case needs no more than its turn after the others.
         if not any(name_of(text) == name and exact(text) not in ("", have[name]) for text in (*whole, *alone)):
-            text = localised(f"{name}=={have[name]}", have, facts)
+            text = lane.localised(f"{name}=={have[name]}", have, facts)
             alone = [other for other in alone if other != text]
             anew.append(text)
         how = "uninstalled" if other in gone else "replaced"
@@ -109,8 +111,8 @@ def _brought(texts: Sequence[str], have: dict[str, str], facts: Facts) -> list[s
 
     named = {name_of(text) for text in texts}
     new = [(name_of(text), exact(text)) for text in texts if name_of(text) not in have and exact(text)]
-    found = [need for name, version in new if name not in TORCH for need in at(name, version, facts)]
-    lacking = [need for need in found if need.name not in have and need.name not in named | TORCH]
+    found = [need for name, version in new if name not in lane.TORCH for need in at(name, version, facts)]
+    lacking = [need for need in found if need.name not in have and need.name not in named | lane.TORCH]
     pins = table(facts).pins if lacking else {}
     return list(dict.fromkeys(pins.get(need.name, need).pin for need in lacking))
 
@@ -126,6 +128,33 @@ def _of_other_cuda(have: dict[str, str], facts: Facts) -> list[str]:
         for name in have
         if name not in pins and (match := re.fullmatch(r"(nvidia-.+)-cu\d+", name)) and match[1] in families
     ]
+
+
+def _left_over(torch: str, have: dict[str, str], facts: Facts) -> list[str]:
+    """NVIDIA wheels of another CUDA major that the wrong torch brought, and that nobody else who stays asks for.
+
+    The right torch would load some of them in place of its own: from one release on it looks into their folders first.
+    """
+    from sgldoctor.derive.needs import table
+
+    known = table(facts)
+    major = lane.major(torch, facts)
+    suffix = re.compile(r"nvidia-.+-cu(\d+)")
+    found = [
+        name
+        for name in known.torch_spare
+        if name in have and name not in known.pins and (match := suffix.fullmatch(name)) and major not in ("", match[1])
+    ]
+    asking = {
+        str(row["name"]): {name_of(text) for text in row.get("requires") or ()}
+        for row in facts.rows("packages")
+        if row["name"] != "torch"
+    }
+    while True:  # these wheels ask for each other
+        asked = set().union(*(names for by, names in asking.items() if by not in found))
+        if not asked.intersection(found):
+            return found
+        found = [name for name in found if name not in asked]
 
 
 def _known_pairs(gone: Sequence[str], facts: Facts) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Mapping
 
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge.libraries import family, of_driver
@@ -71,20 +72,22 @@ def libraries(target: Target, facts: Facts) -> Facts:
     process.forget()
     torch = import_torch(process, target, str(facts.value("torch", "cuda") or ""))
     _take(process, target, owners, found, "torch")
+    base = dict(process.loaded)
+    # What torch opens when it is first used meets its own needs by its RPATH; nothing else can count on it.
     for name in rooted.names(target.root, f"{torch.site}/torch/lib"):
         if name.endswith(".so"):
             process.load(f"{torch.site}/torch/lib/{name}")
     _take(process, target, owners, found, "torch, later")
     _torch_symbols(process, torch, owners, found)
+    opened = dict(process.loaded)
     middle = time.perf_counter()
-    base = dict(process.loaded)
     for path in extensions(target):
         process.loaded = dict(base)
         _extension(process, target, owners, found, path, [*preloaded, *torch.shared])
     result.put("jit.built", built(target), "probe")
     result.put("jit.stale", stale(process, target, base, [*preloaded, *torch.shared]), "probe")
     _damaged(process, target, facts, owners, found)
-    missing = [_sited(target, owners, row) for row in found.missing.values() if not _unread(target, found, row)]
+    missing = [_sited(target, owners, base, row) for row in found.missing.values() if not _unread(target, found, row)]
     if not target.live and not any(process.has(folder, "libc.so.6") for folder in process.defaults):
         # A folder with an environment and no system around it: what the system would bring cannot be judged.
         missing = [row for row in missing if _of_wheels(row)]
@@ -93,7 +96,7 @@ def libraries(target: Target, facts: Facts) -> Facts:
     result.put("loader.corrupt", list(found.corrupt.values()), "probe")
     result.put("libraries.versions", list(found.versions.values()), "probe")
     result.put("symbols.undefined", list(found.undefined.values()), "probe")
-    result.put("libraries.shadowed", shadows(process, target, torch, base), "probe")
+    result.put("libraries.shadowed", shadows(process, target, torch, opened), "probe")
     result.seconds["libraries"] = round(middle - start, 4)
     result.seconds["extensions"] = round(time.perf_counter() - middle, 4)
     return result
@@ -255,8 +258,12 @@ def _damaged(process: Process, target: Target, facts: Facts, owners: Owners, fou
                 _corrupt(target, owners, found, path, str(elf), "")
 
 
-def _sited(target: Target, owners: Owners, row: Row) -> Row:
-    """A missing library with where the wheels hold it, other releases of it, and who once installed it."""
+def _sited(target: Target, owners: Owners, base: Mapping[str, Node], row: Row) -> Row:
+    """A missing library with where the wheels hold it, other releases of it, and who once installed it.
+
+    torch loads one file for each name that it looks for, the first: a wheel that is left over from another CUDA hides
+    the right one in that way. ``base`` is what ``import torch`` has loaded.
+    """
     library = row["library"]
     stem = library.partition(".so")[0]
     places: list[str] = []
@@ -267,9 +274,12 @@ def _sited(target: Target, owners: Owners, row: Row) -> Row:
                 places.append(f"{folder}/{name}")
             elif name.startswith(stem + ".so.") and re.fullmatch(r"\d+", name[len(stem) + 4 :]):
                 siblings.add(name)
+    instead = [node.path for name, node in base.items() if name.startswith(stem + ".so.") and places]
     return {
         **row,
         "place": short(target, places[0]) if places else "",
+        "instead": short(target, instead[0]) if instead else "",
+        "instead_owner": owners.of(instead[0]) if instead else "",
         "siblings": sorted(siblings),
         "recorded_by": owners.recording(library),
         "text": f"{library}: cannot open shared object file (needed by {row['needed_by']})",

@@ -43,10 +43,13 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "provider": "distribution that ships the library for the installed torch, or empty",
         "provider_state": "absent, file-gone, present (not on the path) or system",
         "kind": "wheel, driver (libcuda, libnvidia-ml), no-gpu (the same, and no NVIDIA GPU is seen), system, "
-        "cuda-major (a library of another CUDA major) or torch-build (of a torch with CUDA, and the one here has none)",
+        "cuda-major (a library of another CUDA major), hidden (torch loads that of another CUDA in its place) "
+        "or torch-build (of a torch with CUDA, and the one here has none)",
         "pin": "name==version of the provider",
         "essential": "True where torch or the kernel cannot load without it",
         "place": "where the wheels hold it though the loader does not look there, or empty",
+        "instead": "file of another release of it that torch has loaded instead, or empty",
+        "instead_owner": "distribution of that file",
         "count": "number of files that need it",
         "major": "CUDA major that the library's own number tells, or empty",
         "others": "list of further libraries of that other CUDA major that the same distribution asks for",
@@ -95,6 +98,8 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "essential": "True where torch or the kernel cannot load without it",
         "count": "number of files that need it",
         "place": "where the wheels hold it, or empty",
+        "instead": "file of another release of it that torch has loaded, or empty",
+        "instead_owner": "distribution of that file",
         "siblings": "list of the same library with other numbers",
         "recorded_by": "distribution whose RECORD lists it, or empty",
     },

@@ -117,6 +117,18 @@ def test_n08_leftovers_of_cuda_12_own_the_shared_files(lab: Lab) -> None:
     assert (row["symbol"], row["kind"], row["provider"]) == ("ncclCommInitRank", "nccl", "nvidia-nccl-cu12")
 
 
+def test_leftover_of_cuda_12_hides_the_library_that_the_kernel_needs(lab: Lab) -> None:
+    """As after ``torch`` was moved and put back: the right file is there, but torch has loaded the other one."""
+    distribution(lab.site, "nvidia-cuda-nvrtc-cu12", "12.8.93", [], nvidia_files(lab.site, "nvidia-cuda-nvrtc", "12"))
+    (row,) = lab.facts().rows("libraries.unresolved")
+    assert (row["library"], row["kind"], row["pin"]) == ("libnvrtc.so.13", "hidden", "")
+    assert row["place"] == "nvidia/cu13/lib/libnvrtc.so.13"
+    assert (row["instead"], row["instead_owner"]) == (
+        "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+        "nvidia-cuda-nvrtc-cu12",
+    )
+
+
 def test_wheels_of_cuda_12_beside_a_torch_of_cuda_13_are_loaded_first_and_harm_nothing(lab: Lab) -> None:
     """torch 2.10 and newer load what ``nvidia/FOLDER/lib`` holds: a part built for CUDA 12 then finds its library."""
     for family in ("nvidia-cuda-nvrtc", "nvidia-cuda-runtime"):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import parse
 
 from sgldoctor.facts import Facts
 from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall, UnsetEnv
@@ -15,6 +17,7 @@ from sgldoctor.fix.plan import Change, Plan, make
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.fix.steps import Step
 from sgldoctor.fix.verify import verify
+from sgldoctor.knowledge import releases
 from sgldoctor.probe.run import Ran
 from sgldoctor.report.plan import changes, script, table
 from sgldoctor.rules.schema import Finding, build
@@ -269,6 +272,39 @@ def test_what_the_wrong_torch_moved_along_goes_back_with_it() -> None:
         Change("torch", "2.11.0", "2.9.1", "a"),
         Change("triton", "3.6.0", "3.5.1", "required by the others"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "asked", "gone"),
+    [
+        ("", "", {"nvidia-cuda-nvrtc-cu12", "nvidia-cublas-cu12"}),
+        ("", "nvidia-cublas-cu12", {"nvidia-cuda-nvrtc-cu12"}),
+        ("+cu129", "", set()),
+    ],
+    ids=["nobody asks for them", "somebody does", "the right torch is of CUDA 12, too"],
+)
+def test_what_came_with_a_torch_of_another_cuda_goes_with_it(wanted: str, asked: str, gone: set[str]) -> None:
+    """They would be loaded in place of the right ones: torch looks into the folders of CUDA 12 first."""
+    release = next(
+        found
+        for version in sorted(releases.versions(), key=parse, reverse=True)
+        if (found := releases.release(version)) and any(re.match(r"torch==", line) for line in found.pins)
+    )
+    right = next(line.partition("==")[2] for line in release.pins if line.startswith("torch=="))
+    facts = Facts()
+    leftovers = {"nvidia-cuda-nvrtc-cu12": ["nvidia-cublas-cu12"], "nvidia-cublas-cu12": []}
+    rows = [
+        {"name": "sglang", "version": release.version, "requires": list(release.pins)},
+        {"name": "torch", "version": "2.0.0", "requires": list(leftovers)},
+        *({"name": name, "version": "12.8.1", "requires": needs} for name, needs in leftovers.items()),
+        {"name": "somebody", "version": "1", "requires": [asked] if asked else []},
+    ]
+    facts.put("packages", rows, "probe")
+    facts.put("python", {"version": "3.12.0"}, "probe")
+    facts.put("torch", {"version": "2.0.0", "cuda": "12.8"}, "probe")
+    plan = planned({"a": [Fix("put it back", "unsafe", (Install((f"torch=={right}{wanted}",)),))]}, facts, unsafe=True)
+    assert {name for step in plan.steps if step.verb == "uninstall" for name in step.packages} == gone
+    assert {change.why for change in plan.changes if change.name in gone} <= {"nothing that stays asks for it"}
 
 
 def test_absent_package_brings_what_it_needs_and_nothing_else() -> None:

@@ -36,6 +36,19 @@ def no_cu12_left(copy: Copy) -> None:
     copy.pip("install", "--reinstall", "--no-deps", *(f"nvidia-{family}-cu13" for family in CUDA13))
 
 
+def cu12_left_over(copy: Copy) -> None:
+    """A torch of CUDA 12 came, the right one was put back, and what it shared with the other was written anew."""
+    versions = {
+        family: copy.file(f"nvidia_{family}_cu13-*.dist-info").name.removesuffix(".dist-info").partition("-")[2]
+        for family in CUDA13
+    }
+    copy.install("torch==2.9.1")
+    copy.install("torch==2.11.0")
+    copy.uninstall(*(f"nvidia-{family}-cu12" for family in CUDA13))
+    pins = (f"nvidia-{family}-cu13=={version}" for family, version in versions.items())
+    copy.pip("install", "--reinstall", "--no-deps", *pins)
+
+
 def own_torch(version: str) -> Callable[[Copy], None]:
     """torch put back over what its CUDA 13 successor left behind."""
     return steps(install("torch==2.11.0"), install(f"torch=={version}"))
@@ -150,5 +163,6 @@ MOVED: tuple[Variant, ...] = (
     Variant(
         "i29-kernel-of-0.5.23", "good0516", only("sglang-kernel==0.4.10"), "kernel-version-mismatch", "sglang-kernel"
     ),
+    Variant("i28-cu12-left-over", "good0516", cu12_left_over, "cuda-major-mismatch", "nvidia-cuda-nvrtc-cu12"),
     Variant("i30-no-cuda-bindings", "good058", without("cuda-bindings"), "torch-changed", "cuda-bindings", "warning"),
 )
