@@ -182,10 +182,11 @@ def _carry_out(report: Report, target: Target, args: Namespace, again: Again, pr
         except (FixError, KeyboardInterrupt) as error:
             because = str(error) or "interrupted"
             try:
-                _roll_back(work, quiet, because)
+                done = _roll_back(work, quiet, because)
             except FixError as second:
                 raise FixError(f"the repair failed: {because}\nTaking it back failed, too: {second}") from error
-            raise FixError(f"the repair failed and was taken back\n{because}") from error
+            ended = "nothing had been changed yet" if done is None else "it was taken back"
+            raise FixError(f"the repair failed; {ended}\n{because}") from error
         held = variables.load(variables.path_of(target.prefix, target.environ))
         try:
             after = again(target._replace(environ=variables.applied(target.environ, held)))
@@ -231,17 +232,21 @@ def _conclude(
         + ([f"violated requirements: {verdict.pins[0]} before, {verdict.pins[1]} after"]
            if verdict.pins[1] > verdict.pins[0] else [])
     )  # fmt: skip
-    notes = _roll_back(work, quiet, because)
+    notes = _roll_back(work, quiet, because) or []
     fixed |= {"result": "rolled back", "because": because, "notes": notes}
     status = common.emit(report._replace(fixed=fixed), args)
     _speaker(quiet)(f"The repair did not prove itself and was taken back: {because}")
     return status or 1
 
 
-def _roll_back(work: Work, quiet: bool, because: str) -> list[str]:
+def _roll_back(work: Work, quiet: bool, because: str) -> list[str] | None:
+    """Take a repair back; returns what a person should know, None where nothing had been changed."""
     entry = next((entry for entry in journal.read(work.folder) if entry.id == work.id), None)
     if entry is None:
-        return []  # not even the first line of the journal could be written: nothing was begun
+        return None  # not even the first line of the journal could be written: nothing was begun
+    if transaction.untouched(work, entry):
+        journal.append(work.folder, {"id": work.id, "event": "rolled-back"})
+        return None
     _speaker(quiet)(f"taking it back: {because.splitlines()[0] if because else 'interrupted'}")
     return transaction.back(work, entry, "rolled-back", _speaker(quiet), everything=True)
 

@@ -10,6 +10,7 @@ from sgldoctor.fix import cached, effects, hashes, install, journal, sharing, sn
 from sgldoctor.fix.effects import Ground
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.journal import Entry
+from sgldoctor.fix.marks import marks
 from sgldoctor.fix.plan import Plan
 from sgldoctor.fix.snapshot import State
 from sgldoctor.fix.steps import Step, name_of
@@ -49,6 +50,7 @@ def apply(work: Work, plan: Plan, moves: Sequence[Move], before: State, say: Say
             "stamp": snapshot.stamp(work.target.prefix),
             "why": list(plan.why), "steps": [step.to_json() for step in plan.steps],
             "moves": [list(move) for move in moves], "before": before.to_json(),
+            "marks": marks(work.target, _names(plan.steps, moves)),
         },
     )  # fmt: skip
     for number, step in enumerate(plan.steps, 1):
@@ -69,6 +71,10 @@ def apply(work: Work, plan: Plan, moves: Sequence[Move], before: State, say: Say
         effects.apply(action, data, work.ground)
         results.append({**action.to_json(), "result": "done"})
     return results
+
+
+def _names(steps: Sequence[Step], moves: Sequence[Move]) -> list[str]:
+    return list(dict.fromkeys([*(name_of(text) for step in steps for text in step.packages), *(m.name for m in moves)]))
 
 
 def _take(work: Work, step: Step) -> Ran:
@@ -141,7 +147,8 @@ def steps_back(work: Work, entry: Entry, *, everything: bool = False) -> tuple[l
     difference = snapshot.back(before, now, only)
     wanted = {name_of(text): text for text in difference.install}
     pairs = sharing.sharers(target, difference.uninstall, [name for name in wanted if name in now.packages])
-    for name in [*_interrupted(entry), *(name for name, _ in pairs)]:
+    interrupted = [name for name, same in _of_steps(entry, target).items() if not same]
+    for name in [*interrupted, *(name for name, _ in pairs)]:
         held = before.packages.get(name)
         if held is not None and name in now.packages and not held.editable:
             wanted.setdefault(name, snapshot.requirement(name, held))
@@ -153,14 +160,28 @@ def steps_back(work: Work, entry: Entry, *, everything: bool = False) -> tuple[l
     return steps, difference.lost
 
 
-def _interrupted(entry: Entry) -> list[str]:
-    """Distributions of a step that has begun and not ended well: their files may be half there."""
+def untouched(work: Work, entry: Entry) -> bool:
+    """Whether a repair that failed had changed nothing yet: all that it is about is there, with the files of before."""
+    if any(line.get("event") == "action" for line in entry.events):
+        return False
+    names = _of_steps(entry, work.target)
+    return all(names.values()) and steps_back(work, entry, everything=True) == ([], ())
+
+
+def _of_steps(entry: Entry, target: Target) -> dict[str, bool]:
+    """Distributions of a step that has begun and not ended well, and whether the files of each are just as before.
+
+    A download that fails comes before anything is changed; otherwise files may be half there.
+    """
     ended = {line.get("number") for line in entry.events if line.get("event") == "done" and line.get("status") == 0}
     open_steps = [line for line in entry.events if line.get("event") == "step" and line.get("number") not in ended]
     if not open_steps:
-        return []
+        return {}
     names = [name_of(text) for line in open_steps for text in line.get("packages", [])]
-    return list(dict.fromkeys([*names, *(str(move[0]) for move in entry.begun.get("moves", []))]))
+    names += [str(move[0]) for move in entry.begun.get("moves", [])]
+    noted = entry.begun.get("marks") or {}
+    now = marks(target, noted)
+    return {name: name in now and now[name] == noted.get(name) for name in names}
 
 
 def _tidy(target: Target, before: State, now: State) -> None:

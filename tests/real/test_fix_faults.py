@@ -132,6 +132,24 @@ def test_wheel_that_is_corrupt_changes_nothing(uv_env: Env, tmp_path: Path) -> N
     assert not env.file(CUDNN).exists()
 
 
+def test_reinstall_that_cannot_be_had_says_that_nothing_was_changed(uv_env: Env, tmp_path: Path) -> None:
+    """The wheel that is damaged here is broken where it comes from, too: there is nothing to take back."""
+    env = uv_env
+    env.file(CUDNN).write_bytes(b"cut")
+    before = (env.versions(), env.file(CUDNN).stat())
+    folder = tmp_path / "corrupt"
+    shutil.copytree(env.wheels, folder)
+    (victim,) = folder.glob("nvidia_cudnn_cu12-9.10*.whl")
+    data = bytearray(victim.read_bytes())
+    data[60:160] = bytes(100)
+    victim.write_bytes(data)
+    cut = Env(env.prefix, {**env.environ, "UV_CACHE_DIR": str(tmp_path / "fresh")}, folder)
+    with pytest.raises(FixError, match="nothing had been changed yet"):
+        cut.repair("--yes")
+    assert (env.versions(), env.file(CUDNN).stat()) == before
+    assert ends(env) == ["rolled-back"]
+
+
 class Index(http.server.SimpleHTTPRequestHandler):
     """A simple index of a folder that loses its connection as soon as a certain wheel is asked for."""
 
@@ -210,7 +228,7 @@ def test_reinstall_downloads_nothing_that_the_cache_has(
     assert env.file(CUDNN).stat().st_nlink > 1
     with env.file(CUDNN).open("r+b") as stream:
         stream.truncate(50)
-    with pytest.raises(FixError, match="Taking it back failed, too"):
+    with pytest.raises(FixError, match="nothing had been changed yet"):
         repair(env, environ)
     index.cut = False  # type: ignore[attr-defined]
     assert repair(env, environ) == 0
