@@ -15,6 +15,7 @@ from sgldoctor.rules.schema import Finding
 from sgldoctor.typed import NamedTuple
 
 FIXABLE = ("error",)
+DONE = "that is so here already, and nothing of it is damaged: the log is of another environment, or of an earlier day"
 
 
 class Change(NamedTuple):
@@ -107,6 +108,8 @@ def make(
     for finding in findings:
         if finding.role == "cause" and finding.severity in severities:
             taken = _choose(finding, fixes_of(finding), barred)
+            if isinstance(taken, Chosen) and _of_log(finding) and done(taken.fix, have, facts):
+                taken = Left(taken.fix.title, DONE, _advice(taken.fix))
             if isinstance(taken, Left):
                 left.append(taken)
                 first = next((fix for fix in fixes_of(finding) if fix.safety != "manual"), None)
@@ -169,6 +172,37 @@ def _choose(finding: Finding, fixes: Sequence[Fix], barred: Callable[[Fix], str]
         return Left(finding.title, "no repair is known for it", ())
     because, fix = reasons[0]
     return Left(fix.title, because, _advice(fix))
+
+
+def _of_log(finding: Finding) -> bool:
+    """Whether nothing but a log speaks for it."""
+    return bool(finding.evidence) and all(entry.line for entry in finding.evidence)
+
+
+def done(fix: Fix, have: dict[str, str], facts: Facts) -> bool:
+    """Whether a fix of packages would only write again what is there, and the examination finds no fault in that."""
+    if not facts.known("record.damaged") or not facts.known("loader.missing"):
+        return False
+    troubled = {str(row["name"]) for row in facts.rows("record.damaged")}
+    for name, columns in (
+        ("libraries.unresolved", ("provider", "owner")),
+        ("libraries.corrupt", ("owner",)),
+        ("symbols.undefined", ("provider", "owner")),
+    ):
+        troubled |= {str(row[column]) for row in facts.rows(name) for column in columns if row.get("kind") != "no-gpu"}
+    for action in fix.actions:
+        if isinstance(action, Uninstall):
+            if any(name in have for name in action.packages):
+                return False
+        elif isinstance(action, Install):
+            for text in action.packages:
+                name = name_of(text)
+                version = have.get(name, "")
+                if name in troubled or exact(text) not in (version, version.partition("+")[0]) or not version:
+                    return False
+        else:
+            return False
+    return bool(fix.actions)
 
 
 def _barred(fix: Fix, *, torch: str, unsafe: bool, root: bool) -> str:

@@ -20,7 +20,7 @@ from sgldoctor.fix.verify import verify
 from sgldoctor.knowledge import releases
 from sgldoctor.probe.run import Ran
 from sgldoctor.report.plan import changes, script, table
-from sgldoctor.rules.schema import Finding, build
+from sgldoctor.rules.schema import Evidence, Finding, build
 
 
 def finding(slug: str, **rule: Any) -> Finding:
@@ -324,6 +324,29 @@ def test_words_of_the_installer_are_shown_without_secrets() -> None:
     ran = Ran(1, "Looking in indexes: https://me:s3cret@mirror.example/simple\n", "ERROR: no\n", "")
     assert "s3cret" not in last_words(ran)
     assert "mirror.example" in last_words(ran)
+
+
+@pytest.mark.parametrize(
+    ("facts", "line", "left"),
+    [
+        ({}, 3, True),
+        ({}, 0, False),
+        ({"record.damaged": [{"name": "cudnn"}]}, 3, False),
+        ({"libraries.unresolved": [{"provider": "cudnn", "owner": "torch", "kind": "wheel"}]}, 3, False),
+        ({"record.damaged": None}, 3, False),
+    ],
+    ids=["sound", "seen by a probe", "damaged", "not found by the loader", "files not looked at"],
+)
+def test_a_log_of_another_day_reinstalls_nothing(facts: dict[str, Any], line: int, left: bool) -> None:
+    known = installed(cudnn="9")
+    for name, rows in ({"record.damaged": [], "loader.missing": []} | facts).items():
+        if rows is not None:
+            known.put(name, rows, "probe")
+    told = finding("a")._replace(evidence=(Evidence("a.log", "libcudnn.so.9: cannot open", line),))
+    fixes = safe(Install(("cudnn==9",), deps=False, reinstall=True))
+    plan = make([told], lambda _: fixes, known, lambda _: None)
+    assert bool(plan.left) is left
+    assert bool(plan.steps) is not left
 
 
 def test_a_plan_says_which_warnings_it_leaves() -> None:
