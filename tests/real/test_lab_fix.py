@@ -60,8 +60,11 @@ def case(lab: str, *breaks: tuple[str, ...], moves: set[str] | frozenset[str], u
 SHARED = frozenset(
     f"nvidia-{family}-cu{major}" for family in ("cudnn", "cusparselt", "nccl", "nvshmem") for major in (12, 13)
 )
+TOOLKIT = "cuda-nvrtc cuda-runtime cuda-cupti cublas cufft curand cusolver cusparse nvtx nvjitlink cufile"
+LEFT_OVER = frozenset(f"nvidia-{family}-cu12" for family in TOOLKIT.split())
+"""What a torch of CUDA 12 brings besides, and what a torch of CUDA 13 may load in place of its own."""
 KERNELS = {"sgl-kernel", "sglang-kernel"}
-CORE = SHARED | KERNELS | {"torch", "torchvision", "torchaudio", "triton", "sgl-deep-gemm"}
+CORE = SHARED | LEFT_OVER | KERNELS | {"torch", "torchvision", "torchaudio", "triton", "sgl-deep-gemm"}
 STRAY = put("sgl-kernel==0.3.21")
 CASES = {
     # CUDA 12: the first table of failures
@@ -107,11 +110,14 @@ CASES = {
     "kernel of 0.5.12": case("good0523", put("sglang-kernel==0.4.3"), moves={"sglang-kernel"}),
     "torch 2.15": case("good0523", put("torch==2.15.0"), moves={"torch"}, unsafe=True),
     "torch 2.9 over CUDA 13, 0.5.16": case("good0516", moved("torch==2.9.1"), unsafe=True,
-                                           moves=SHARED | {"torch", "triton", "torchvision", "torchaudio"}),
-    "torch 2.9 over CUDA 13": case("good0523", moved("torch==2.9.1"), moves=SHARED | {"torch", "triton"}, unsafe=True),
+                                           moves=SHARED | LEFT_OVER | {"torch", "triton", "torchvision", "torchaudio"}),
+    "torch 2.9 over CUDA 13": case("good0523", moved("torch==2.9.1"), moves=SHARED | LEFT_OVER | {"torch", "triton"},
+                                   unsafe=True),
+    "a wheel of CUDA 12 left over": case("good0516", put("nvidia-cuda-nvrtc-cu12==12.8.93"), unsafe=True,
+                                         moves={"nvidia-cuda-nvrtc-cu12"}),
     "torch 2.9, stray kernel, no triton": case(
         "good0523", moved("torch==2.9.1"), STRAY, gone("triton"), unsafe=True,
-        moves=SHARED | KERNELS | {"torch", "triton", "sgl-deep-gemm"},
+        moves=SHARED | LEFT_OVER | KERNELS | {"torch", "triton", "sgl-deep-gemm"},
     ),
 }  # fmt: skip
 
