@@ -69,7 +69,7 @@ def stale(process: Process, target: Target, base: dict[str, Node], shared: list[
         process.forget()
         if not scope or absent:
             continue
-        lacking = symbols.undefined(elf, [*scope, *shared], TORCH)
+        lacking = symbols.undefined(elf, [*scope, *shared], TORCH, process.exporters)
         rows += [_row(path, "built with another torch", group.names[0].decode("ascii", "replace")) for group in lacking]
     return rows
 

@@ -165,7 +165,7 @@ def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findin
         if node.path.startswith(folder) and any(
             name.startswith(("libcu", "libnccl", "libnv")) for name in node.elf.needed
         ):
-            _note(found, owners, node, symbols.undefined(node.elf, nodes.values(), NVIDIA), process)
+            _note(found, owners, node, symbols.undefined(node.elf, nodes.values(), NVIDIA, process.exporters), process)
             for other in nodes:
                 other.release()
 
@@ -185,7 +185,7 @@ def _extension(
     _take(process, target, owners, found, short(target, path))
     if not scope or any(library.startswith(("libtorch", "libc10")) for library in absent):
         return
-    _note(found, owners, scope[0], symbols.undefined(scope[0].elf, [*scope, *shared], ALL), process)
+    _note(found, owners, scope[0], symbols.undefined(scope[0].elf, [*scope, *shared], ALL, process.exporters), process)
 
 
 def _note(found: Findings, owners: Owners, node: Node, lacking: list[symbols.Undefined], process: Process) -> None:

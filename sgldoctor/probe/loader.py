@@ -64,6 +64,8 @@ class Process:
         ]  # fmt: skip
         self.files: dict[str, Elf | BadElf] = {}
         self.folders: dict[str, frozenset[str]] = {}
+        self.hosts: dict[str, str] = {}
+        self.exporters: dict[bytes, Elf] = {}
         self.loaded: dict[str, Node] = {}
         self.program: Node | None = None
         self.missing: list[tuple[str, str]] = []
@@ -72,7 +74,7 @@ class Process:
 
     def elf(self, path: str) -> Elf | BadElf:
         """The file at ``path``, read once whatever its names."""
-        host = rooted.resolve(self.root, path)
+        host = self._host(path)
         found = self.files.get(host)
         if found is None:
             try:
@@ -83,6 +85,15 @@ class Process:
                 found = BadElf(f"{UNREADABLE}: {error.strerror or error}")
             self.files[host] = found
         return found
+
+    def _host(self, path: str) -> str:
+        """Where ``path`` lies for us; of a folder with a hundred libraries each part is asked for links only once."""
+        folder, _, name = path.rpartition("/")
+        host = self.hosts.get(folder)
+        if host is None:
+            host = self.hosts[folder] = rooted.resolve(self.root, folder or "/").rstrip("/")
+        found = f"{host}/{name}"
+        return rooted.resolve(self.root, path) if name in ("", ".", "..") or os.path.islink(found) else found
 
     def has(self, folder: str, name: str) -> bool:
         """Whether ``folder`` holds ``name``; each folder is listed once. A dangling link is no file."""

@@ -97,7 +97,9 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
         if (listed or b".pyd," in data) and (other := _other_platform(target, row, machine, libc)):
             elsewhere.append(_of_platform(row, other))
         for entry in listed:
-            path = os.path.normpath(os.path.join(row["location"], entry.path))
+            path = f"{row['location']}/{entry.path}"
+            if entry.path.startswith((".", "/")) or "/." in entry.path:
+                path = os.path.normpath(os.path.join(row["location"], entry.path))
             if "/tests/" in entry.path or "/test/" in entry.path:
                 continue  # images leave tests out, and nothing but tests loads what is compiled for them
             if core:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Collection, Mapping
 
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
@@ -26,8 +26,6 @@ NEAR = lazy(
 the files of the first level as they were; where something is wrong, all of them are looked at. For what lies deeper,
 and for everybody else, there is no time."""
 DEPTH = 3
-LINE = lazy(rb"\n([^\",\n/]+/[^\",\n]+\.py),[^,\n]*,([1-9]\d*)")
-"""A Python file inside a package, that is not empty."""
 OPTIONAL = lazy(r"_?test(?:s|ing)?(?:_.*)?(?:\.py)?|conftest\.py|benchmarks?|examples?|docs?")
 """What images leave out to be smaller."""
 DATA = {"flashinfer-python": ("flashinfer/data",)}
@@ -69,13 +67,15 @@ def _compare(
     target: Target,
     folder: str,
     entries: dict[str, int],
-    asked: Container[str],
+    asked: Collection[str],
     found: list[Lost],
     doubtful: list[str],
 ) -> None:
     """Add what one folder lacks, and of the files that are ``asked`` for what has another size."""
-    there = rooted.sizes(target.root, folder, asked)
-    for entry, size in entries.items():
+    there: Mapping[str, int] = (
+        rooted.sizes(target.root, folder, asked) if asked else dict.fromkeys(rooted.names(target.root, folder), -1)
+    )
+    for entry, size in entries.items() if asked else [(name, entries[name]) for name in entries if name not in there]:
         real = there.get(entry)
         if real == size or (real is not None and (not size or entry not in asked)):
             continue
@@ -91,20 +91,28 @@ def _compare(
 
 
 def _expected(data: bytes, depth: int) -> dict[str, dict[str, int]]:
-    """Entries by folder, down to ``depth`` parts of a path: files with their size, folders with 0."""
+    """Entries by folder, down to ``depth`` parts of a path: files with their size, folders with 0.
+
+    Of thousands of lines most lie below a folder that is known already; an expression would go through each of them.
+    """
     folders: dict[str, dict[str, int]] = {}
-    below: set[bytes] = set()
-    for path, size in LINE.findall(b"\n" + data):
-        level = path.count(b"/") + 1
-        if level > depth:
-            below.add(path.rpartition(b"/")[0])
+    below = "\n"  # the folder of which the last line was one: no line begins so at first
+    for line in data.decode("utf-8", "replace").split("\n"):
+        if line.startswith((below, '"')) or ".py," not in line:
             continue
-        folder, _, entry = path.decode("utf-8", "replace").rpartition("/")
-        if level > 2 or entry != "__init__.py":  # the first one is asked for in every distribution
+        path, _, rest = line.partition(",")
+        size = rest.rpartition(",")[2].strip()
+        if not path.endswith(".py") or not size.isdecimal() or size == "0":
+            continue
+        level = path.count("/") + 1
+        if level > depth:
+            first, second, third = path.split("/", 3)[:3]
+            below = f"{first}/{second}/{third}/"
+            folders.setdefault(f"{first}/{second}", {}).setdefault(third, 0)
+            continue
+        folder, _, entry = path.rpartition("/")
+        if level > 2 or (level == 2 and entry != "__init__.py"):  # that one is asked for in every distribution
             folders.setdefault(folder, {})[entry] = int(size)
-    for path in below:
-        first, second, third = path.decode("utf-8", "replace").split("/", 3)[:3]
-        folders.setdefault(f"{first}/{second}", {}).setdefault(third, 0)
     return {folder: entries for folder, entries in folders.items() if "/test" not in folder}
 
 

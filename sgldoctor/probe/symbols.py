@@ -40,7 +40,8 @@ CHECKED = lazy(
 
 BEGINNING = 9
 """Bytes of a name, such as ``_ZN2at4_o``: the namespace, in most of them."""
-_hashes: dict[bytes, int] = {}
+NOBODY = Elf.__new__(Elf)
+"""Stands for who exports a symbol that is of no kind that is checked."""
 
 
 class Undefined:
@@ -63,41 +64,48 @@ def kind_of(name: bytes) -> tuple[str, str] | None:
     return None
 
 
-def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str]) -> list[Undefined]:
-    """What ``elf`` needs and no library of ``scope`` exports, for symbols of these kinds; weak ones need nobody."""
+def undefined(elf: Elf, scope: Iterable[Node], kinds: frozenset[str], known: dict[bytes, Elf]) -> list[Undefined]:
+    """What ``elf`` needs and no library of ``scope`` exports, for symbols of these kinds; weak ones need nobody.
+
+    ``known`` keeps who exports what, from one file of a process to the next: they need much the same.
+    """
     nodes = list(dict.fromkeys(node.elf for node in scope if node.elf is not elf))
     nodes.sort(key=lambda other: not ("libc10" in other.path or "libtorch" in other.path))
+    there = {NOBODY, *nodes}
     found: dict[tuple[str, str], Undefined] = {}
     last: dict[bytes, Elf] = {}  # who exported the last name that began alike most likely exports this one, too
     try:
         for number, (name, weak) in enumerate(elf.undefined(mangled="torch" in kinds)):
             if not number & 255:
                 rooted.count()  # every look-up may wait for the disk
-            if weak:
+            if weak or known.get(name) in there:
                 continue
             kind = kind_of(name)
-            if kind is None or kind[0] not in kinds or _exported(name, nodes, last):
-                continue
-            found.setdefault(kind, Undefined(*kind)).names.append(name)
+            if kind is None:
+                known[name] = NOBODY
+            elif kind[0] in kinds:
+                exporter = _exporter(name, nodes, last)
+                if exporter is not None:
+                    known[name] = exporter
+                    continue
+                found.setdefault(kind, Undefined(*kind)).names.append(name)
     except BadElf:
         return []
     return list(found.values())
 
 
-def _exported(name: bytes, nodes: list[Elf], last: dict[bytes, Elf]) -> bool:
-    hashed = _hashes.get(name)
-    if hashed is None:
-        hashed = _hashes[name] = gnu_hash(name)
+def _exporter(name: bytes, nodes: list[Elf], last: dict[bytes, Elf]) -> Elf | None:
+    hashed = gnu_hash(name)
     begin = name[:BEGINNING]
     likely = last.get(begin)
     for elf in nodes if likely is None else (likely, *nodes):
         try:
             if elf.exports(name, hashed):
                 last[begin] = elf
-                return True
+                return elf
         except BadElf:
             continue
-    return False
+    return None
 
 
 def other_form(symbol: bytes, library: Elf) -> str:
