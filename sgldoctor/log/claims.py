@@ -29,9 +29,20 @@ _FAILS = lazy(
     r"can ?not|can't|could not|couldn't|unable to|not found|missing|outdated|incomplete|wrong|stale|instead of|"
     r"unsupported|not supported|does(?: no|n')t work|undefined|invalid|refuse[sd]?|abort(?:s|ed)?|unrecognized|"
     r"mismatch|incompatible|not (?:a|an|available|installed|defined|implemented|compatible|serializable)|no such|"
-    r"no module|must be|requires?d?|conflicts?)\b|[a-z](?:error|exception)\b",
+    r"no module|has no attribute|is not (?:subscriptable|iterable|callable)|"
+    r"must (?:be|match)|requires?d?|conflicts?)\b|[a-z](?:error|exception)\b",
 )
 _TYPE = lazy(r"(?<![\w.])(?:[A-Za-z_]\w{0,60}\.){0,8}(?P<type>[A-Z]\w{0,60}(?:Error|Exception))\b")
+_UNTYPED = (
+    (lazy(r"'\w{1,80}' object has no attribute '\w{1,80}'|^module '[\w.]{1,80}' has no attribute '"), "AttributeError"),
+    (lazy(r"\bNo module named '[\w.]{1,80}'"), "ModuleNotFoundError"),
+    (lazy(r"\bcannot import name '\w{1,80}' from "), "ImportError"),
+    (lazy(r"\w\(\) (?:got an unexpected keyword|missing \d{1,2} required|takes \d{1,2} positional)"), "TypeError"),
+    (lazy(r"'\w{1,40}' object is not (?:subscriptable|iterable|callable)\b"), "TypeError"),
+    (lazy(r"\bcannot access local variable '|\blocal variable '\w{1,60}' referenced before"), "UnboundLocalError"),
+    (lazy(r"\bThe size of tensor a \(|\bSizes of tensors must match\b"), "RuntimeError"),
+)
+"""Messages of Python and torch that belong to one type: people quote them without it."""
 _BULLETS = lazy(r"^(?:\s|[-*•>|#]|\d{1,2}[.)] )+")
 
 
@@ -55,7 +66,8 @@ def titles_last(events: Sequence[Event]) -> list[Event]:
 def claims(events: Sequence[Event]) -> list[Event]:
     """The claims of a text, as events of kind ``claim`` with the order and the line of what they stand in.
 
-    A title over a traceback that was cut off is what that traceback lacks: together they are an exception.
+    What a title or a sentence says by a traceback that was cut off is what that traceback lacks: together they are an
+    exception.
     """
     found: list[Event] = []
     cut = [event for event in events if event.text.startswith("Traceback cut off ") and event.kind == "exception"]
@@ -64,6 +76,10 @@ def claims(events: Sequence[Event]) -> list[Event]:
     below = 0  # the line under a warning or an installer's message belongs to it
     for event in events[:LINES]:
         text = event.text.strip()
+        if event.kind == "exception" and event.type and not event.frames and cut and not whole and not is_title(event):
+            found.append(event._replace(frames=cut[0].frames))  # the last line of another rank's traceback, most often
+            before = ""
+            continue
         if event.kind not in SAID or (event.line == below and event.kind == "line"):
             before, below = "", max(event.end, event.line) + 1
             continue
@@ -87,8 +103,11 @@ def claims(events: Sequence[Event]) -> list[Event]:
             continue
         named = exception(told) or _TYPE.search(told)
         kind = named["type"].rpartition(".")[2] if named else ""
+        if not kind:
+            kind = next((type_ for pattern, type_ in _UNTYPED if pattern.search(told.replace('"', "'"))), "")
+            told = f"{kind}: {told}" if kind else told
         claim = event._replace(kind="claim", text=told, type=kind)
-        if title and kind and cut and not whole:
+        if kind and cut and not whole:
             claim = claim._replace(kind="exception", frames=cut[0].frames)
         found.append(claim)
     return found

@@ -13,7 +13,7 @@ from sgldoctor.knowledge.causes import causes
 from sgldoctor.rules import template
 from sgldoctor.rules.load import parse_folder
 from sgldoctor.rules.schema import FactMatch, Rule, build
-from sgldoctor.rules.select import standing
+from sgldoctor.rules.select import RAISED, standing
 from sgldoctor.typed import Any
 from sgldoctor.vocabulary import FACTS
 
@@ -155,7 +155,7 @@ def _texts(action: dict[str, Any]) -> list[str]:
 
 
 def _placeholder(name: str, names: set[str]) -> bool:
-    if name.startswith("pin:") or name in names:
+    if name.startswith("pin:") or name in names or name == RAISED:
         return True
     fact, _, column = name.rpartition(".")
     return column in FACTS.get(fact, {})

@@ -12,7 +12,7 @@ from sgldoctor.lazy import compiled
 from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
-from sgldoctor.rules.template import fill
+from sgldoctor.rules.template import fill, names
 from sgldoctor.typed import Any
 
 EVIDENCE_LIMIT = 5
@@ -25,6 +25,8 @@ CLAIMED = 12
 """Characters that an anchor needs for a claim to count: shorter ones are words of any sentence."""
 EVENTS_LIMIT = 200
 """How many matching events are kept for ranking."""
+RAISED = "raised"
+"""A parameter that titles may name: where in SGLang an exception was raised."""
 SUBJECT_COLUMNS = (
     "subject",
     "library",
@@ -245,6 +247,15 @@ def innermost(event: Event) -> str:
     return "\n".join(told)
 
 
+def raised(event: Event) -> str:
+    """File and function of the innermost frame in SGLang's own code, ``srt/managers/scheduler.py:run_batch``."""
+    for frame in reversed(event.frames):
+        file = frame.file.replace("\\", "/")
+        if "sglang/" in file and frame.function and frame.function[0] != "<" and frame.function != "__getattr__":
+            return f"{file[file.rindex('sglang/') + 7 :]}:{frame.function}"
+    return ""
+
+
 def _rows(facts: Facts, match: FactMatch) -> list[Row]:
     return [
         row
@@ -322,6 +333,8 @@ def add(
     """Note what a rule found among ``findings``: a new one, or one more place of one that is there."""
     if evidence is None:
         evidence = _row_evidence(row or {}, fact, facts)
+    if event and event.frames and RAISED in names(rule.title) and (place := raised(event)):
+        params = {RAISED: place, **params}
     if rule.subject:
         subject, missing = fill(rule.subject, params, facts)
         subject = "" if missing else subject
