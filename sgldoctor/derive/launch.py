@@ -9,6 +9,7 @@ from sgldoctor.knowledge import flags
 from sgldoctor.knowledge.flags import Judges
 from sgldoctor.knowledge.releases import load
 from sgldoctor.launch import facts_of
+from sgldoctor.lazy import lazy
 
 # What stays refused in a release newer than all that are known: later releases add flags and choices.
 _LASTING = ("missing", "novalue", "removed", "required", "type")
@@ -73,7 +74,7 @@ def _judge(out: Facts, facts: Facts, line: Facts, number: int | None) -> None:
     # The router takes options of its own beside the server's.
     open_ended = ("unknown", "ambiguous", "stray", "required") if entry == "router" else ()
     faults = [fault for fault in reading.faults if fault.kind not in open_ended]
-    rows = _rows(faults, arguments, judged, serve=serve)
+    rows = [_completed(row, reading, judged) for row in _rows(faults, arguments, judged, serve=serve)]
     if number is not None:
         rows = [{**row, "line": number} for row in rows if row["kind"] in _IN_LOGS]
     out.put("launch.invalid", rows, "derived")
@@ -127,6 +128,30 @@ def _rows(faults: list[Fault], arguments: list[Argument], judged: Judges, *, ser
             row["note"] += f" ({judged.note})"
         rows.append(row)
     return rows
+
+
+def _completed(row: Row, reading: Reading, judged: Judges) -> Row:
+    """A successor that is to have the value of another option gets it from the line, or the default of that option.
+
+    SGLang says it as ``--attn-dp-size <dp-size>``, or "to the same value as `--tp-size`".
+    """
+    table = flags.table(judged.release)
+    successor = str(row["successor"])
+    asked = _OF_OTHER.search(successor)
+    says = "" if asked or " " in successor or not successor else flags.successor(str(row["flag"]), judged.release)[1]
+    flag = table.get(f"--{asked[1]}" if asked else flags.mirrored(says))
+    if flag is None:
+        return row
+    values = [option.values for option in reading.options if option.flag.flag == flag.flag]
+    value = "" if values or flag.default is None else str(flag.default)
+    if values and len(values[-1]) == 1 and values[-1][0].known:
+        value = values[-1][0].text
+    if not value:
+        return row
+    return {**row, "successor": _OF_OTHER.sub(value, successor) if asked else f"{successor} {value}"}
+
+
+_OF_OTHER = lazy(r"<([a-z][a-z0-9-]{1,60})>")
 
 
 def _refuses(reading: Reading, fault: Fault) -> bool:

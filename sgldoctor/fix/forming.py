@@ -131,7 +131,7 @@ def _set_flag(table: dict[str, Any], context: Context) -> Action:
     if value is not None and validate.value(value) is None:
         raise Refused("the value is not valid", f"set {flag}")
     instead = _flag({"flag": table["instead"]}, context) if "instead" in table else ""
-    problem = validate.flag_problem(flag, value, context.sglang, keeps=bool(instead))
+    problem = validate.flag_problem(flag, value, context.sglang, instead=instead)
     if problem and value is None and names(str(table.get("value", ""))):
         raise Unresolved(names(str(table["value"])), flag)
     if problem:

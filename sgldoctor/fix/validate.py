@@ -67,10 +67,10 @@ def known_variable(name: str) -> bool:
     return name in knowledge().variables
 
 
-def flag_problem(flag: str, text: str | None, sglang: str, *, keeps: bool = False) -> str:
+def flag_problem(flag: str, text: str | None, sglang: str, *, instead: str = "") -> str:
     """Why ``flag`` (with the value ``text``, None for none) does not fit the release ``sglang``; ``""`` if it does.
 
-    ``keeps`` says that the flag takes over the values of another one.
+    ``instead`` is a flag whose values it takes over, if that one has any.
     An unknown release (``""``) or one newer than the knowledge forbids nothing.
     """
     from sgldoctor.knowledge import flags
@@ -82,6 +82,7 @@ def flag_problem(flag: str, text: str | None, sglang: str, *, keeps: bool = Fals
         return f"SGLang {sglang} has no flag {flag}"
     if found.raises:
         return f"SGLang {sglang} refuses {flag}"
+    keeps = bool(instead) and not flags.is_switch(instead)
     if text is None and not keeps and found.nargs in ("1", "+"):
         return f"{flag} needs a value"
     if text is not None and found.nargs == "0":

@@ -132,6 +132,9 @@ def _deprecations(release: str) -> tuple[bool, dict[str, str]]:
     return any(text.startswith(_WARNS_ONLY) for text in texts), called
 
 
+_MIRRORED = lazy(r"\bsame value as [`'\"]?(--[a-z][a-z0-9-]{1,60})")
+
+
 def _successor(use: str, says: str) -> str:
     """What to use, with its value where the text names one: ``--moe-a2a-backend deepep``."""
     match = _USE.search(says)
@@ -316,6 +319,18 @@ def successor(name: str, release: str) -> tuple[str, str]:
             return pointed, words
         name = main
     return "", words
+
+
+def is_switch(name: str) -> bool:
+    """Whether a spelling is that of an option without a value, as long as it did something."""
+    entry = _data()["flags"].get(canonical(name)) or {"history": ()}
+    return any(h.get("type") == "bool" or str(h.get("action") or "").startswith("store_") for h in entry["history"])
+
+
+def mirrored(says: str) -> str:
+    """The option whose value a successor is to have: "to the same value as `--tp-size`"; ``""`` for none."""
+    match = _MIRRORED.search(says)
+    return match[1] if match else ""
 
 
 def nearest(name: str, release: str) -> str:

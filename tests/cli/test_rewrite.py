@@ -72,6 +72,16 @@ def test_file_is_written_with_a_backup_and_put_back(script: Path, capsys: pytest
     assert main(["undo", name]) == 2
 
 
+@pytest.mark.parametrize(
+    ("size", "value"), [("--tp 4", "4"), ("--tensor-parallel-size=2", "2"), ("--log-level info", "1")]
+)
+def test_switch_becomes_an_option_with_the_value_of_another(script: Path, size: str, value: str) -> None:
+    """SGLang: "set `--ep-size` to the same value as `--tp-size`"; where that is not given, its default."""
+    script.write_text(SCRIPT.replace("--max-micro-batch-size 8", f"--enable-ep-moe {size}"))
+    assert launch(script, "--gpus", "8", "--fix", "--yes") == 0
+    assert script.read_text() == SCRIPT.replace("--max-micro-batch-size 8", f"--ep-size {value} {size}")
+
+
 def test_file_that_was_changed_since_is_left_alone_by_undo(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert launch(script, "--fix", "--yes") == 0
     script.write_text(AFTER + "# mine\n")

@@ -39,7 +39,7 @@ def row(line: str, version: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("line", "version", "successor", "since"),
     [
-        ("--enable-ep-moe", "0.5.8", "--ep-size", "0.5.4.post1"),
+        ("--enable-ep-moe --tp 4", "0.5.8", "--ep-size 4", "0.5.4.post1"),
         ("--enable-deepep-moe", "0.5.8", "--moe-a2a-backend deepep", "0.5.4.post1"),
         ("--enable-triton-kernel-moe", "0.5.8", "--moe-runner-backend triton_kernel", "0.5.4.post1"),
         ("--enable-flashinfer-trtllm-moe", "0.5.8", "--moe-runner-backend flashinfer_trtllm", "0.5.4.post1"),
@@ -71,10 +71,11 @@ def test_removed_flags_name_their_successor(line: str, version: str, successor: 
 @pytest.mark.parametrize(
     ("line", "version", "successor"),
     [
-        ("--enable-dp-attention", "0.5.22", "--attn-dp-size <dp-size>"),
+        ("--enable-dp-attention --dp 2", "0.5.22", "--attn-dp-size 2"),
+        ("--enable-dp-attention --dp $N", "0.5.22", "--attn-dp-size <dp-size>"),
         ("--disable-cuda-graph", "0.5.14", "--cuda-graph-backend-{decode,prefill}=disabled"),
         ("--grpc-mode", "0.5.16", "--smg-grpc-mode"),
-        ("--enable-ep-moe", "0.5.2", "--ep-size"),
+        ("--enable-ep-moe", "0.5.2", "--ep-size 1"),
         ("--enable-deepep-moe", "0.5.2", "--moe-a2a-backend deepep"),
     ],
 )

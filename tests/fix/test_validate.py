@@ -28,7 +28,8 @@ def test_a_flag_must_fit_its_release(flag: str, value: str | None, problem: str)
 
 
 def test_a_flag_that_takes_over_the_values_of_another_needs_none() -> None:
-    assert flag_problem("--tp-size", None, NEWEST, keeps=True) == ""
+    assert flag_problem("--tp-size", None, NEWEST, instead="--a-flag-with-a-value") == ""
+    assert flag_problem("--tp-size", None, NEWEST, instead="--trust-remote-code") == "--tp-size needs a value"
 
 
 def test_a_requirement_is_plain_and_short() -> None:
