@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from sgldoctor.cli.options import Namespace, Parser
+from sgldoctor.cli.options import Namespace, Parser, refusal
 from sgldoctor.errors import InputError, UsageError, known, unreadable
 from sgldoctor.pipeline import Options
 from sgldoctor.report.model import Ignored, Report
@@ -19,6 +19,13 @@ FORMATS = ("human", "json", "markdown", "sarif", "junit", "html")
 """Formats of a report. They all show the same object, with the same exit status."""
 PLAIN = ("human", "json")
 """Formats of what is no report: a table of sizes, a list of rules."""
+
+
+def _columns(text: str) -> int:
+    """A width of a terminal, in columns."""
+    if not text.isascii() or not text.isdigit() or not 20 <= int(text[:9]) <= 10_000:
+        raise refusal(f"{text!r} is no number of columns from 20 to 10000")
+    return int(text)
 
 
 def parser(command: str, description: str, epilog: str = "", formats: tuple[str, ...] = FORMATS) -> Parser:
@@ -38,7 +45,9 @@ def parser(command: str, description: str, epilog: str = "", formats: tuple[str,
     made.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="colour (default: on a terminal)"
     )
-    made.add_argument("--width", type=int, help="columns of the human format (default: the terminal's, at most 120)")
+    made.add_argument(
+        "--width", type=_columns, help="columns of the human format (default: the terminal's, at most 120)"
+    )
     made.add_argument("-q", "--quiet", action="store_true", help="only the causes and what to type")
     made.add_argument("-v", "--verbose", action="store_true", help="all evidence, symptoms and references")
     return made

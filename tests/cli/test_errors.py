@@ -44,6 +44,8 @@ def test_no_command_shows_the_help() -> None:
     [
         (["chek"], "did you mean 'check'"),
         (["explain", "--frmat", "json"], "unrecognized arguments"),
+        (["explain", "--width=-5"], "no number of columns from 20 to 10000"),
+        (["tp", "m", "--width", "x"], "no number of columns from 20 to 10000"),
         (["crash.log"], "no such command: crash.log; there are check, explain"),
         (["README.md"], "README.md is a file, and a command comes first: sgldoctor explain README.md"),
         (["-v", "check"], "-v: a command comes first, as in 'sgldoctor check -v'"),
