@@ -138,7 +138,10 @@ def _completed(row: Row, reading: Reading, judged: Judges) -> Row:
     table = flags.table(judged.release)
     successor = str(row["successor"])
     asked = _OF_OTHER.search(successor)
-    says = "" if asked or " " in successor or not successor else flags.successor(str(row["flag"]), judged.release)[1]
+    says = ""
+    if successor and not asked and " " not in successor:
+        own = table.get(str(row["flag"]))
+        says = (own.says if own else "") or flags.successor(str(row["flag"]), judged.release)[1]
     flag = table.get(f"--{asked[1]}" if asked else flags.mirrored(says))
     if flag is None:
         return row
