@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from sgldoctor.derive import needs
 from sgldoctor.derive.needs import Table
-from sgldoctor.facts import Row
+from sgldoctor.derive.requirement import read as read_line
+from sgldoctor.facts import Facts, Row
+from sgldoctor.knowledge.releases import normalise
 from sgldoctor.lazy import lazy
 
 LINKED = lazy(r"nvidia-(?:cudnn|nccl|cusparselt|nvshmem|cublas|cuda-runtime)-cu(\d\d)")
@@ -15,7 +18,7 @@ LABELLED = lazy(
 )
 
 
-def mixed(known: Table, have: dict[str, Row]) -> list[Row]:
+def mixed(known: Table, have: dict[str, Row], facts: Facts) -> list[Row]:
     """Wheels of one NVIDIA library for two CUDA majors: they write the same files, and the last one installed wins."""
     families: dict[str, list[str]] = {}
     for name in have:
@@ -30,8 +33,32 @@ def mixed(known: Table, have: dict[str, Row]) -> list[Row]:
                 both = " and ".join(f"{name} {have[name]['version']}" for name in (wanted[0], unwanted))
                 text = f"{both} are both installed"
                 pin = known.pins[wanted[0]].pin
-                rows.append({"name": family, "wanted": wanted[0], "unwanted": unwanted, "pin": pin, "text": text})
+                row = {"name": family, "wanted": wanted[0], "unwanted": unwanted, "pin": pin, "text": text}
+                rows.append({**row, "asked_by": asked_by(unwanted, have, facts)})
     return rows
+
+
+def asked_by(name: str, have: dict[str, Row], facts: Facts, but: frozenset[str] = frozenset()) -> str:
+    """Who of the installed distributions requires one, ``""`` if nobody; "somebody" where their needs are not known.
+
+    Args:
+        name: of the one in question.
+        have: what is installed.
+        facts: for the markers of requirements.
+        but: whose requirements do not count: what is about to go.
+    """
+    told = False
+    for other, row in have.items():
+        lines = row.get("requires")
+        told = told or lines is not None
+        for line in lines or () if other not in but else ():
+            # A glance first: there are thousands of lines.
+            if "nvidia" not in line and name[:6] == "nvidia":
+                continue
+            requirement = read_line(line)
+            if requirement is not None and normalise(requirement.name) == name and needs.applies(line, facts):
+                return other
+    return "" if told else "somebody"
 
 
 def other_cuda(have: dict[str, Row]) -> list[Row]:

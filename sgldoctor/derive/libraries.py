@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sgldoctor.derive import damage, needs, variant
+from sgldoctor.derive import damage, lanes, needs, variant
 from sgldoctor.derive.needs import Table, installed
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
@@ -58,6 +58,7 @@ def _unresolved(row: Row, known: Table, have: dict[str, Row], facts: Facts) -> R
         "place": row.get("place") or "",
         "instead": row.get("instead") or "",
         "instead_owner": row.get("instead_owner") or "",
+        "instead_asked_by": lanes.asked_by(str(row["instead_owner"]), have, facts) if kind == "hidden" else "",
         "count": row["count"],
         "major": asked[1] if asked is not None else _other_major(library, row),
         "others": [],

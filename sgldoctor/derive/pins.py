@@ -51,7 +51,7 @@ def derive(facts: Facts) -> Facts:
         result.put("packages.missing", _missing(known, have, broken), "derived")
     if have:
         result.put("packages.unpinned", _unpinned(known, have), "derived")
-        result.put("packages.mixed_cuda", lanes.mixed(known, have), "derived")
+        result.put("packages.mixed_cuda", lanes.mixed(known, have, facts), "derived")
         result.put("packages.other_cuda", lanes.other_cuda(have), "derived")
     if whole and have:
         _transitive(facts, known, have, result)

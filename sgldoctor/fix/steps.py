@@ -135,7 +135,8 @@ def _left_over(torch: str, have: dict[str, str], facts: Facts) -> list[str]:
 
     The right torch would load some of them in place of its own: from one release on it looks into their folders first.
     """
-    from sgldoctor.derive.needs import table
+    from sgldoctor.derive.lanes import asked_by
+    from sgldoctor.derive.needs import installed, table
 
     known = table(facts)
     major = lane.major(torch, facts)
@@ -145,14 +146,10 @@ def _left_over(torch: str, have: dict[str, str], facts: Facts) -> list[str]:
         for name in known.torch_spare
         if name in have and name not in known.pins and (match := suffix.fullmatch(name)) and major not in ("", match[1])
     ]
-    asking = {
-        str(row["name"]): {name_of(text) for text in row.get("requires") or ()}
-        for row in facts.rows("packages")
-        if row["name"] != "torch"
-    }
+    rows = installed(facts)
     while True:  # these wheels ask for each other
-        asked = set().union(*(names for by, names in asking.items() if by not in found))
-        if not asked.intersection(found):
+        asked = [name for name in found if asked_by(name, rows, facts, frozenset((*found, "torch")))]
+        if not asked:
             return found
         found = [name for name in found if name not in asked]
 

@@ -35,6 +35,14 @@ BEGINNINGS = ("sgl_kernel", "flashinfer", "deep_", "flash_", "mooncake", "nixl",
 """How all of these begin: site-packages has hundreds of entries, and few of them do."""
 
 
+class Preload(NamedTuple):
+    """A library that torch loads by itself: its folder in ``nvidia``, its pattern, whether it stops at its absence."""
+
+    folder: str
+    pattern: str
+    required: bool
+
+
 class Torch(NamedTuple):
     """torch after the imagined import: its site, what is visible to all that follows, and whether all of it loaded."""
 
@@ -84,8 +92,9 @@ def _objects(root: str, folder: str, files: re.Pattern[str], depth: int) -> list
 def import_torch(process: Process, target: Target, cuda: str) -> Torch:
     """``import torch``: its global dependencies, its preloads, ``torch._C``; troubles stay noted in ``process``.
 
-    Which libraries are preloaded, and when, is read from the installed ``torch/__init__.py``: the list grew in torch
-    2.10. ``cuda`` is the CUDA release that torch was built with, ``""`` for none.
+    Which libraries are preloaded, when, and whether the first absent one ends it, is read from the installed
+    ``torch/__init__.py``: the list grew in torch 2.10. ``cuda`` is the CUDA release that torch was built with, ``""``
+    for none.
     """
     site = site_of_torch(target)
     library = f"{site}/torch/lib/libtorch_global_deps.so"
@@ -98,8 +107,9 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
             failed = process.missing
             process.forget()
             process.loaded = {name: node for name, node in process.loaded.items() if node not in scope}
-            for folder, pattern in first:
-                shared += _preload(process, target, folder, pattern, cuda)
+            for entry in first:
+                path = _candidate(target, entry, cuda)
+                shared += process.load(path) if path else []
             if shared:
                 process.forget()
                 scope = process.load(library)
@@ -109,9 +119,16 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
         if any(name.startswith("libcudart.so") for name in process.loaded):
             held = (process.missing, process.corrupt, process.versions)
             process.forget()
-            for folder, pattern in then:
-                shared += _preload(process, target, folder, pattern, cuda)
-            # torch goes on whatever happens to these.
+            for entry in then:
+                path = _candidate(target, entry, cuda)
+                before = dict(process.loaded)
+                process.forget()
+                scope = process.load(path) if path else []
+                if process.missing or process.corrupt or process.versions or (entry.required and not path):
+                    # dlopen undoes what it has begun. torch leaves out the rest, and goes on whatever happens to these.
+                    process.loaded = before
+                    break
+                shared += scope
             process.missing, process.corrupt, process.versions = held
     own: list[Node] = []
     for name in rooted.names(target.root, f"{site}/torch"):
@@ -120,30 +137,34 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
     return Torch(site, shared, own, not (process.missing or process.corrupt or process.versions))
 
 
-def _preloads(source: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """``(folder, pattern)`` of the libraries that torch loads when its own loading fails, and when it succeeds."""
+def _preloads(source: str) -> tuple[list[Preload], list[Preload]]:
+    """The libraries that torch loads when its own loading fails, and when it succeeds."""
     begin, end = source.find("def _preload_cuda"), source.find("class SymInt")
     source = source[max(begin, 0) : end if end > 0 else len(source)]
-    pair = re.compile(r'"(\w{1,40})"\s*[:,]\s*"(lib[\w-]{1,40}\.so\.\*\[0-9\])"')
-    calls = re.compile(r'_preload_cuda_\w+\(\s*"(\w{1,40})",\s*"(lib[\w-]{1,40}\.so\.\*\[0-9\])"')
-    everything = pair.findall(source)
+    named = r'"(\w{1,40})"\s*[:,]\s*"(lib[\w-]{1,40}\.so\.\*\[0-9\])"(,\s*required=False)?'
+    everything = _found(re.compile(named), source)
     block = source[source.find("libcudart.so") :] if "libcudart.so" in source else ""
     block = source[source.find('"libcudart.so" not in') :] if '"libcudart.so" not in' in source else block
     block = block[: block.find("except")]
-    after = calls.findall(block)
-    if not after and re.search(r"_preload_cuda_\w+\(", block):
-        after = everything
+    after = _found(re.compile(r"_preload_cuda_\w+\(\s*" + named), block)
+    whole = None if after else re.search(r"_preload_cuda_\w+\((required=False)?", block)
+    if whole is not None:
+        after = [entry._replace(required=entry.required and not whole[1]) for entry in everything]
     return everything, after
 
 
-def _preload(process: Process, target: Target, folder: str, pattern: str, cuda: str) -> list[Node]:
-    """Load the first file that torch's ``glob`` finds in ``nvidia/FOLDER/lib``, then ``nvidia/cuNN/lib``."""
-    name = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\[0\-9\]", "[0-9]"))
+def _found(pattern: re.Pattern[str], source: str) -> list[Preload]:
+    return [Preload(folder, library, not optional) for folder, library, optional in pattern.findall(source)]
+
+
+def _candidate(target: Target, entry: Preload, cuda: str) -> str:
+    """The first file that torch finds: in ``nvidia/FOLDER/lib``, whatever its CUDA, else in ``nvidia/cuNN/lib``."""
+    name = re.compile(re.escape(entry.pattern).replace(r"\*", ".*").replace(r"\[0\-9\]", "[0-9]"))
     major = cuda.partition(".")[0]
-    places = [f"nvidia/{folder}/lib", *([f"nvidia/cu{major}/lib"] if major else []), f"{folder}/lib"]
+    places = [f"nvidia/{entry.folder}/lib", *([f"nvidia/cu{major}/lib"] if major else []), f"{entry.folder}/lib"]
     for site in target.sites:
         for place in places:
-            for entry in rooted.names(target.root, f"{site}/{place}"):
-                if name.fullmatch(entry):
-                    return process.load(f"{site}/{place}/{entry}")
-    return []
+            for file in rooted.names(target.root, f"{site}/{place}"):
+                if name.fullmatch(file):
+                    return f"{site}/{place}/{file}"
+    return ""

@@ -129,6 +129,7 @@ ENVIRONMENT: dict[str, dict[str, str]] = {
         "wanted": "distribution of torch's CUDA major",
         "unwanted": "distribution of the other CUDA major that shares its files",
         "pin": "requirement that puts the wanted one back",
+        "asked_by": "which distribution requires the unwanted one, empty if none does",
     },
     "sglang": {
         "version": "installed or inferred release",

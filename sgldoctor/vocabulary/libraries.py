@@ -50,6 +50,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "place": "where the wheels hold it though the loader does not look there, or empty",
         "instead": "file of another release of it that torch has loaded instead, or empty",
         "instead_owner": "distribution of that file",
+        "instead_asked_by": "which distribution requires that one, or empty",
         "count": "number of files that need it",
         "major": "CUDA major that the library's own number tells, or empty",
         "others": "list of further libraries of that other CUDA major that the same distribution asks for",

@@ -42,8 +42,9 @@ def cu12_left_over(copy: Copy) -> None:
         family: copy.file(f"nvidia_{family}_cu13-*.dist-info").name.removesuffix(".dist-info").partition("-")[2]
         for family in CUDA13
     }
+    torch = copy.file("torch-*.dist-info").name.removesuffix(".dist-info").partition("-")[2]
     copy.install("torch==2.9.1")
-    copy.install("torch==2.11.0")
+    copy.install(f"torch=={torch}")
     copy.uninstall(*(f"nvidia-{family}-cu12" for family in CUDA13))
     pins = (f"nvidia-{family}-cu13=={version}" for family, version in versions.items())
     copy.pip("install", "--reinstall", "--no-deps", *pins)

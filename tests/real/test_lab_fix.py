@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,7 +92,9 @@ CASES = {
     "torch 2.11": case("good058", moved("torch==2.11.0"), moves=SHARED | {"torch", "triton", "cuda-bindings"},
                        unsafe=True),
     "torch put back over CUDA 13": case("good058", moved("torch==2.11.0"), moved("torch==2.9.1"),
-                                        moves=SHARED | {"cuda-bindings"}, unsafe=True),
+                                        moves=SHARED | {"cuda-bindings"}),
+    "NCCL of CUDA 12 on top": case("good0523", put("nvidia-nccl-cu12==2.27.5"),
+                                   moves={"nvidia-nccl-cu12", "nvidia-nccl-cu13"}),
     "torch 2.11, both kernels, no numpy": case(
         "good058", moved("torch==2.11.0"), put("sglang-kernel==0.4.1"), gone("numpy"), unsafe=True,
         moves=SHARED | KERNELS | {"torch", "triton", "cuda-bindings", "numpy"},
@@ -113,8 +117,12 @@ CASES = {
                                            moves=SHARED | LEFT_OVER | {"torch", "triton", "torchvision", "torchaudio"}),
     "torch 2.9 over CUDA 13": case("good0523", moved("torch==2.9.1"), moves=SHARED | LEFT_OVER | {"torch", "triton"},
                                    unsafe=True),
-    "a wheel of CUDA 12 left over": case("good0516", put("nvidia-cuda-nvrtc-cu12==12.8.93"), unsafe=True,
+    "a wheel of CUDA 12 left over": case("good0516", put("nvidia-cuda-nvrtc-cu12==12.8.93"),
                                          moves={"nvidia-cuda-nvrtc-cu12"}),
+    "torch came back, 0.5.16": case("good0516", moved("torch==2.9.1"), moved("torch==2.11.0"),
+                                    moves=SHARED | {"nvidia-cuda-nvrtc-cu12"}),
+    "torch came back": case("good0523", moved("torch==2.9.1"), moved("torch==2.14.1"),
+                            moves=SHARED | {"nvidia-cuda-nvrtc-cu12"}),
     "torch 2.9, stray kernel, no triton": case(
         "good0523", moved("torch==2.9.1"), STRAY, gone("triton"), unsafe=True,
         moves=SHARED | LEFT_OVER | KERNELS | {"torch", "triton", "sgl-deep-gemm"},
@@ -129,8 +137,12 @@ def site_of(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of such a library."""
+    return make_stub(tmp_path_factory.mktemp("stub"))
+
+
+def make_stub(folder: Path) -> Path:
     """A libcuda.so.1 whose functions all say that there is no device."""
-    folder = tmp_path_factory.mktemp("stub")
     found = {"cuInit", "cuGetErrorString", "cuDriverGetVersion", "cuGetProcAddress_v2"}
     sites = [site_of(good) for good in LAB.glob("good*") if (good / "lib").is_dir()]
     for library in [path for site in sites for pattern in ("sgl_kernel/**/*.so", "deep_gemm/**/*.so",
@@ -199,7 +211,9 @@ def test_true_wheels_repair_a_real_environment(name: str, lab: Path, stub: Path,
     assert case.moved == {"*"} or {row["name"] for row in fixed["changes"]} <= case.moved
     after = versions(lab)
     # What is not SGLang's and torch's own may be newer; nothing of theirs is, and nothing of the other CUDA stays.
-    assert {one: after.get(one) for one in CORE if after.get(one) != sound.get(one)} == {}
+    # Where torch is right, a wheel of the other CUDA that does no harm is nobody's business.
+    judged = CORE if case.options else CORE - (LEFT_OVER - case.moved)
+    assert {one: after.get(one) for one in judged if after.get(one) != sound.get(one)} == {}
     assert "numpy" in after  # no release pins it
     assert lost(lab) == []
     loaded = subprocess.run(
@@ -218,3 +232,24 @@ def lost(folder: Path) -> list[str]:
             if entry.size != 0 and not entry.path.endswith(".pyc") and not (site / entry.path).exists():
                 found.append(f"{record.parent.name}: {entry.path}")
     return found
+
+
+@pytest.mark.skipif("SGLDOCTOR_TEST_ANSIBLE" not in os.environ, reason="SGLDOCTOR_TEST_ANSIBLE names no program")
+@pytest.mark.parametrize("lab", ["good058"], indirect=True)
+def test_tasks_of_ansible_in_the_docs(lab: Path, tmp_path: Path) -> None:
+    """Changed where something was repaired, the same as before the next time, failed where problems remain."""
+    page = (Path(__file__).parents[2] / "docs/repair.md").read_text("utf-8")
+    tasks = page[page.index("- name: Repair the environment") :].partition("```")[0]
+    playbook = tmp_path / "playbook.yml"
+    head = "- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n"
+    playbook.write_text(head + textwrap.indent(tasks.replace("/opt/venv", str(lab)), "    "))
+    environ = variables(tmp_path)
+    told = []
+    for step in (gone("nvidia-cudnn-cu12"), None, moved("torch==2.10.0")):
+        if step is not None:
+            break_(lab, step, environ)
+        words = [os.environ["SGLDOCTOR_TEST_ANSIBLE"], str(playbook)]
+        ran = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+        recap = dict(re.findall(r"(\w+)=(\d+)", ran.stdout.partition("PLAY RECAP")[2]))
+        told.append((recap["changed"], recap["failed"]))
+    assert told == [("1", "0"), ("0", "0"), ("0", "1")]
