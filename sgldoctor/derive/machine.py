@@ -111,6 +111,11 @@ def _disks(facts: Facts) -> list[Row]:
             text = f"{disk.get('path')} cannot be written, and models are downloaded there"
             rows.append(_shortage(str(disk.get("path")), "models read-only", text))
             continue
+        if purpose == "flashinfer":
+            if disk.get("writable") is False:
+                text = f"{disk.get('path')} cannot be written, and flashinfer makes a log there when it is imported"
+                rows.append(_shortage(str(disk.get("path")), "flashinfer read-only", text))
+            continue
         if purpose == "caches" and disk.get("writable") is False:
             text = f"{disk.get('path')} cannot be written, and kernels that are compiled at first use are kept there"
             rows.append(_shortage(str(disk.get("path")), "read-only", text))

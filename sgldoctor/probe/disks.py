@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from sgldoctor.facts import Facts, Row
+from sgldoctor.probe import rooted
 from sgldoctor.probe.hub import cache_folder, user_home
 from sgldoctor.typed import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ MOVED = (
 """Variables that put one of the caches for compiled kernels elsewhere."""
 
 
+MADE = "makedirs(jit_env.FLASHINFER_WORKSPACE_DIR"
+"""In flashinfer/jit/core.py: its folder is made, and a log opened in it, when flashinfer is imported (0.6.1 to 0.7.2)."""
+
+
 def disks(target: Target) -> Facts:
     """The fact ``disks``: room for models, caches, temporary files and packages; unknown for an unpacked root.
 
@@ -30,6 +35,7 @@ def disks(target: Target) -> Facts:
     caches = target.environ.get("XDG_CACHE_HOME") or f"{user_home(target)}/.cache"
     wanted = [("models", cache_folder(target)), ("caches", caches)]
     wanted += [("caches", path) for name in MOVED if (path := target.environ.get(name, "")).startswith("/")]
+    wanted += _flashinfer(target)
     wanted += [("temporary files", target.environ.get("TMPDIR") or "/tmp")]  # noqa: S108 - measured, not written to
     wanted += [("packages", site) for site in target.sites[:1]]
     rows: list[Row] = []
@@ -52,3 +58,13 @@ def disks(target: Target) -> Facts:
         )
     facts.put("disks", rows, "probe")
     return facts
+
+
+def _flashinfer(target: Target) -> list[tuple[str, str]]:
+    """The folder without which flashinfer cannot even be imported; it goes by the home, not by XDG_CACHE_HOME."""
+    for site in target.sites:
+        text = rooted.text(target.root, f"{site}/flashinfer/jit/core.py", 1 << 16)
+        if text is not None:
+            base = target.environ.get("FLASHINFER_WORKSPACE_BASE") or user_home(target)
+            return [("flashinfer", f"{base}/.cache/flashinfer")] if MADE in text else []
+    return []

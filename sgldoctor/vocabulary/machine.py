@@ -49,7 +49,7 @@ MACHINE: dict[str, dict[str, str]] = {
     },
     "disks": {
         "path": "folder",
-        "for": "models, caches, temporary files, packages",
+        "for": "models, caches, flashinfer (its own cache), temporary files, packages",
         "free_mib": "MiB that we may use",
         "total_mib": "MiB",
         "writable": "True/False",
@@ -66,7 +66,7 @@ MACHINE: dict[str, dict[str, str]] = {
     },
     "host.shortages": {
         "what": "open files, locked memory, memory of the container, disk for models, ...",
-        "kind": "nofile, memlock, memory, disk, read-only (a folder of caches) or models read-only",
+        "kind": "nofile, memlock, memory, disk, read-only (a folder of caches), flashinfer read-only or models read-only",
     },
     "gpu.topology": {
         "kind": "peer (no peer access over NVLink), pcie (none over PCIe) or numa (on another NUMA node than every "
