@@ -50,7 +50,11 @@ def derive(facts: Facts) -> Facts:
         broken = {str(row["name"]) for row in facts.rows("packages.leftovers") if "/~" not in str(row["path"])}
         result.put("packages.missing", _missing(known, have, broken), "derived")
     if have:
-        result.put("packages.unpinned", _unpinned(known, have), "derived")
+        # NCCL and cuDNN have rules of their own, with more to say.
+        undefined = [row for row in facts.rows("symbols.undefined") if row.get("kind") in ("other", "nvshmem")]
+        lacking = {str(row["provider"]): str(row["symbol"]) for row in undefined}
+        unpinned = [{**row, "lacks": lacking.get(row["name"], "")} for row in _unpinned(known, have)]
+        result.put("packages.unpinned", unpinned, "derived")
         result.put("packages.mixed_cuda", lanes.mixed(known, have, facts), "derived")
         result.put("packages.other_cuda", lanes.other_cuda(have), "derived")
     if whole and have:

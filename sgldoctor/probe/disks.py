@@ -21,7 +21,7 @@ MOVED = (
 
 
 MADE = "makedirs(jit_env.FLASHINFER_WORKSPACE_DIR"
-"""In flashinfer/jit/core.py: its folder is made, and a log opened in it, when flashinfer is imported (0.6.1 to 0.7.2)."""
+"""In flashinfer/jit/core.py (0.6.1 to 0.7.2): its folder is made, and a log opened in it, when it is imported."""
 
 
 def disks(target: Target) -> Facts:

@@ -25,17 +25,22 @@ from sgldoctor.probe.target import Target
 
 KERNEL = "sgl_kernel/"
 NVIDIA = frozenset({"nccl", "nvshmem", "cudnn", "driver", "other"})
-ALL = NVIDIA | {"torch"}
+ALL = NVIDIA | {"torch", "system"}
 
 
 class Findings:
-    """Rows by what they are about, the first report of each kept and the later ones counted."""
+    """Rows by what they are about, the first report of each kept and the later ones counted.
+
+    Attributes:
+        spoiled: a library of torch is not the one that was installed; what others lack in it is told by that.
+    """
 
     def __init__(self) -> None:
         self.missing: dict[str, Row] = {}
         self.corrupt: dict[str, Row] = {}
-        self.versions: dict[tuple[str, str], Row] = {}
+        self.versions: dict[str, Row] = {}
         self.undefined: dict[tuple[str, str, str], Row] = {}
+        self.spoiled = False
 
 
 def libraries(target: Target, facts: Facts) -> Facts:
@@ -61,9 +66,13 @@ def libraries(target: Target, facts: Facts) -> Facts:
         result.put("libraries.musl", {"loader": record.musl(target), "text": text}, "probe")
         result.put_unknown("libraries", "this system has musl and no glibc, which all of these libraries are built on")
         return result
+    if (rooted.read(target.root, f"{site_of_torch(target)}/torch/__init__.py", 1) or b"\0") == b"\0":
+        result.put_unknown("libraries", "torch/__init__.py, which says what torch loads, is gone or holds nothing")
+        return result
     process = Process(target.root, machine, target.environ.get("LD_LIBRARY_PATH", ""))
     owners = Owners(target)
     found = Findings()
+    found.spoiled = any(row["name"] == "torch" and row["library"] for row in facts.rows("record.damaged"))
     process.start(rooted.real(target.root, target.python) if target.python else "")
     preloaded: list[Node] = []
     for path in re.split(r"[:\s]+", target.environ.get("LD_PRELOAD", "")):
@@ -121,28 +130,37 @@ def _take(process: Process, target: Target, owners: Owners, found: Findings, at:
         row["count"] += 1
     for path, (problem, needed_by) in process.corrupt.items():
         _corrupt(target, owners, found, path, problem, needed_by)
-    for version, library, needed_by in process.versions:
-        found.versions.setdefault(
-            (version, library),
-            {
-                "version": version,
-                "library": short(target, library),
-                "needed_by": short(target, needed_by),
-                "owner": owners.of(needed_by),
-                "text": f"{os.path.basename(needed_by)} wants {version}, which {os.path.basename(library)} has not",
-            },
-        )
+    for version, there, needed_by in process.versions:
+        before = found.versions.get(there.path)
+        if before is not None and _release(before["version"]) >= _release(version):
+            continue
+        found.versions[there.path] = {
+            "version": version,
+            "library": short(target, there.path),
+            "needed_by": short(target, needed_by),
+            "owner": owners.of(needed_by),
+            "via": there.via,
+            "text": f"{os.path.basename(needed_by)} wants {version}, which {short(target, there.path)} has not",
+        }
     process.forget()
 
 
-def _corrupt(target: Target, owners: Owners, found: Findings, path: str, problem: str, needed_by: str) -> None:
+def _release(version: str) -> tuple[str, list[int]]:
+    """``GLIBCXX_3.4.20`` is above ``GLIBCXX_3.4.9``: of one library the newest version that it lacks tells all."""
+    name, _, numbers = version.partition("_")
+    return name, [int(part) for part in numbers.split(".") if part.isdecimal()]
+
+
+def _corrupt(
+    target: Target, owners: Owners, found: Findings, path: str, problem: str, needed_by: str, owner: str = ""
+) -> None:
     found.corrupt.setdefault(
         path,
         {
             "file": short(target, path),
             "library": os.path.basename(path),
             "problem": problem,
-            "owner": owners.of(path),
+            "owner": owner or owners.of(path),
             "needed_by": short(target, needed_by) if needed_by else "",
             "text": f"{os.path.basename(path)}: {problem}",
         },
@@ -160,9 +178,9 @@ def short(target: Target, path: str) -> str:
 def _torch_symbols(process: Process, torch: Torch, owners: Owners, found: Findings) -> None:
     """The libraries of torch against the wheels of NVIDIA: one of another release loads, and then lacks a function."""
     nodes = {node.elf: node for node in process.loaded.values()}
-    folder = f"{torch.site}/torch/lib/"
+    folders = (f"{torch.site}/torch/lib/", f"{torch.site}/nvidia/")  # cuSPARSE, too, stands on nvJitLink
     for node in nodes.values():
-        if node.path.startswith(folder) and any(
+        if node.path.startswith(folders) and any(
             name.startswith(("libcu", "libnccl", "libnv")) for name in node.elf.needed
         ):
             _note(found, owners, node, symbols.undefined(node.elf, nodes.values(), NVIDIA, process.exporters), process)
@@ -197,6 +215,8 @@ def _note(found: Findings, owners: Owners, node: Node, lacking: list[symbols.Und
         # An extension that nobody's RECORD lists was built or copied here: its own name is all there is.
         owner = owners.of(path) or os.path.basename(path).partition(".")[0]
         source = owners.of(provider.path)
+        if source == "torch" and found.spoiled:
+            continue
         key = (owner, group.kind, source)
         first = group.names[0].decode("ascii", "replace")
         row = found.undefined.get(key)
@@ -255,7 +275,7 @@ def _damaged(process: Process, target: Target, facts: Facts, owners: Owners, fou
             )
             elf = process.elf(path) if path else None
             if isinstance(elf, BadElf):
-                _corrupt(target, owners, found, path, str(elf), "")
+                _corrupt(target, owners, found, path, str(elf), "", row["name"])
 
 
 def _sited(target: Target, owners: Owners, base: Mapping[str, Node], row: Row) -> Row:

@@ -70,7 +70,7 @@ class Process:
         self.program: Node | None = None
         self.missing: list[tuple[str, str]] = []
         self.corrupt: dict[str, tuple[str, str]] = {}
-        self.versions: list[tuple[str, str, str]] = []
+        self.versions: list[tuple[str, Node, str]] = []
 
     def elf(self, path: str) -> Elf | BadElf:
         """The file at ``path``, read once whatever its names."""
@@ -222,7 +222,7 @@ class Process:
                 continue
             offers = there.elf.version_offers
             if offers and need.version not in offers:
-                self.versions.append((need.version, there.path, node.path))
+                self.versions.append((need.version, there, node.path))
 
     def forget(self) -> None:
         """Drop the troubles noted so far; what is loaded stays."""

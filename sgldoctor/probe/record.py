@@ -12,7 +12,7 @@ from sgldoctor.facts import Facts, Row
 from sgldoctor.lazy import lazy
 from sgldoctor.probe import rooted
 from sgldoctor.probe.elf import BadElf, Elf
-from sgldoctor.probe.sources import lost
+from sgldoctor.probe.sources import ZEROS, lost
 from sgldoctor.probe.target import Target
 from sgldoctor.typed import NamedTuple
 
@@ -21,6 +21,13 @@ CHECKED = lazy(
 )
 """Distributions whose shared objects must be those of RECORD, byte for byte as far as sizes tell."""
 
+SMALL = 8192
+"""Bytes of the RECORD of a distribution that is one file; in larger ones nobody looks for such a module."""
+SINGLE = lazy(rb"\n(\w+\.py),[^,\n]*,[1-9]\d*\r?(?=\n|$)")
+HEAD = 20
+"""Bytes of an ELF header that tell whether it is one, of which class, and for which machine."""
+ELF64 = b"\x7fELF\2\1"
+MACHINES = {"x86_64": b"\x3e\0", "aarch64": b"\xb7\0"}
 LIMIT = 64 << 20
 PLATFORM = lazy(r"(linux|manylinux|musllinux)(?:\d+|_\d+_\d+)?_(\w+)")
 """Of a wheel's tag: the system, and the machine."""
@@ -105,11 +112,11 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
             if core:
                 written.setdefault(path, []).append((row, entry.size))
             else:
-                _look(target, row, path, entry.size, damaged)
+                _look(target, row, path, entry.size, damaged, machine)
         for file in _modules(data) if row is owner[row["name"], row["location"]] else ():
             path = f"{row['location']}/{file}"
-            size = rooted.size(target.root, path)
-            if not size:
+            size, head = rooted.begins(target.root, path, 1)
+            if not size or head == b"\0":
                 _gone(row, path, size, damaged)
         for one in (
             lost(target, row["name"], row["location"], data) if row is owner[row["name"], row["location"]] else ()
@@ -206,30 +213,43 @@ def _unlisted(row: Row, data: bytes | None) -> Row:
     return {"name": row["name"], "path": row["_path"], "problem": problem}
 
 
-def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, list[Row]]) -> None:
-    """Note a shared object of an ordinary distribution that is gone or unusable."""
-    real = rooted.size(target.root, path)
+def _look(target: Target, row: Row, path: str, size: int, damaged: dict[str, list[Row]], machine: str) -> None:
+    """Note a shared object of an ordinary distribution that is gone or unusable.
+
+    One that is as long as it should be is doubted only where it begins with zeros, as a lost power supply leaves it, or
+    is a module for another machine.
+    """
+    real, head = rooted.begins(target.root, path, HEAD)
     if real is None:
         if path not in rooted.UNREAD:
             damaged.setdefault(row["_path"], []).append(_damage(row, path, "missing", library=True))
-    elif size >= 0 and real != size:
+    elif (size >= 0 and real != size) or (head and not head.strip(b"\0")) or _of_other_machine(path, head, machine):
         try:
-            Elf(rooted.resolve(target.root, path))
+            Elf(rooted.resolve(target.root, path), machine)
         except BadElf as error:
             damaged.setdefault(row["_path"], []).append(_damage(row, path, str(error), real, size, library=True))
         except OSError:  # unreadable is not damaged
             pass
 
 
+def _of_other_machine(path: str, head: bytes, machine: str) -> bool:
+    """Whether a module that this Python would import is for another machine; other files may be for several."""
+    ours = path.endswith(".abi3.so") or (".cpython-" in path and machine in path.rpartition("/")[2])
+    return ours and head[:6] == ELF64 and head[18:] != MACHINES.get(machine, head[18:])
+
+
 def _gone(row: Row, path: str, size: int | None, damaged: dict[str, list[Row]]) -> None:
     if path in rooted.UNREAD or os.path.dirname(path) in rooted.UNREAD:
         return  # nobody knows
-    problem = "missing" if size is None else "empty"
+    problem = "missing" if size is None else ZEROS if size else "empty"
     damaged.setdefault(row["_path"], []).append(_damage(row, path, problem, library=False))
 
 
 def _modules(data: bytes) -> list[str]:
-    """The ``__init__.py`` of top-level modules, not an empty one, that a RECORD lists."""
+    """What an import begins with, of what a RECORD lists and is not empty: the ``__init__.py`` of top-level modules.
+
+    Also modules of a single file, and the ``.pth`` file that leads to a folder which is no module itself.
+    """
     found = []
     place = data.find(b"/__init__.py,")
     while place >= 0:
@@ -240,6 +260,15 @@ def _modules(data: bytes) -> list[str]:
         if b"/" not in name and not line.endswith((b",0", b",")):
             found.append(name.decode("utf-8", "replace") + "/__init__.py")
         place = data.find(b"/__init__.py,", place + 1)
+    if len(data) < SMALL:
+        found += [match[1].decode("utf-8", "replace") for match in SINGLE.finditer(b"\n" + data)]
+    place = data.find(b".pth,")
+    while place >= 0:
+        begin = data.rfind(b"\n", 0, place) + 1
+        stem = data[begin:place]
+        if b"/" not in stem and b"\n" + stem + b"/" in data and b"\n" + stem + b"/__init__.py," not in data:
+            found.append(stem.decode("utf-8", "replace") + ".pth")
+        place = data.find(b".pth,", place + 1)
     return found
 
 

@@ -112,6 +112,24 @@ def size(root: str, path: str) -> int | None:
     return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
+def begins(root: str, path: str, count_of: int) -> tuple[int | None, bytes]:
+    """Size of a regular file and its first bytes; None where there is none, no bytes where it may not be read."""
+    count()
+    descriptor = -1
+    try:
+        descriptor = os.open(path if root == "/" else resolve(root, path), OPEN)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return None, b""
+        return found.st_size, os.read(descriptor, count_of)
+    except (OSError, ValueError) as error:
+        _note(path, error)
+        return None, b""
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
 def mode(root: str, path: str) -> int | None:
     """The permissions of a regular file; None where there is none."""
     found = _stat(root, path)

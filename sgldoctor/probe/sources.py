@@ -30,6 +30,11 @@ OPTIONAL = lazy(r"_?test(?:s|ing)?(?:_.*)?(?:\.py)?|conftest\.py|benchmarks?|exa
 """What images leave out to be smaller."""
 DATA = {"flashinfer-python": ("flashinfer/data",)}
 """Folders of other files without which a package works no more: the sources that FlashInfer compiles."""
+SHALLOW = {"sglang": 1}
+"""How deep below their package every file is looked into; of all others those of the first level."""
+ZEROS = "filled with zeros"
+FEW = 5
+"""People mend a file or two in place; that many of another size, and most of all, are another release."""
 MOST = 1 << 20
 MOST_COMPILED = 20
 
@@ -59,8 +64,33 @@ def lost(target: Target, name: str, location: str, data: bytes) -> list[Lost]:
         found, doubtful = found[: len(absent)], []
         for folder, entries in folders.items():
             _compare(target, f"{location}/{folder}", entries, entries, found, doubtful)
+    found += _zeros(target, location, folders, everything=False)
+    found += _of_another(location, doubtful, sum(len(folders[folder]) for folder in folders if "/" not in folder))
     found += [Lost(path, problem) for path in doubtful[:MOST_COMPILED] if (problem := _refused(target, path))]
     return [one for one in found if not _unread(one.path)]
+
+
+def _zeros(target: Target, location: str, folders: Mapping[str, Mapping[str, int]], *, everything: bool) -> list[Lost]:
+    """Files as long as they should be that hold nothing: what a machine that lost its power had not written yet.
+
+    It takes files by the dozen, so of the folders further down the largest file and the first stand for the rest;
+    where one is found, all are looked at.
+    """
+    found: list[Lost] = []
+    for folder, entries in folders.items():
+        names = [name for name, size in entries.items() if size]
+        if names and not everything and folder.count("/") > SHALLOW.get(folder.partition("/")[0], 0):
+            names = sorted({max(names, key=entries.__getitem__), "__init__.py"}.intersection(names))
+        paths = [f"{location}/{folder}/{name}" for name in names]
+        found += [Lost(path, ZEROS) for path in paths if rooted.read(target.root, path, 1) == b"\0"]
+    return _zeros(target, location, folders, everything=True) if found and not everything else found
+
+
+def _of_another(location: str, doubtful: list[str], of: int) -> list[Lost]:
+    """Most files of a package's first level with another size: those of another release were copied over them."""
+    top = [path for path in doubtful if path.count("/", len(location) + 1) == 1]
+    many = len(top) >= FEW and len(top) * 2 > of
+    return [Lost(path, f"of another size, as {len(top)} of {of} files") for path in top] if many else []
 
 
 def _compare(

@@ -26,15 +26,17 @@ KINDS: tuple[tuple[str, re.Pattern[bytes], str], ...] = (
     ("other", lazy(rb"cusolver\w*$"), "libcusolver"),
     ("other", lazy(rb"cufft\w*$"), "libcufft"),
     ("other", lazy(rb"curand\w*$"), "libcurand"),
-    ("other", lazy(rb"nvJitLink\w*$"), "libnvJitLink"),
+    ("other", lazy(rb"(?:__)?nvJitLink\w*$"), "libnvJitLink"),
     ("other", lazy(rb"nvrtc[A-Z]\w*$"), "libnvrtc"),
     ("other", lazy(rb"cupti[A-Z]\w*$"), "libcupti"),
+    ("system", lazy(rb"numa_\w+$"), "libnuma"),
+    ("system", lazy(rb"ibv_\w+$"), "libibverbs"),
     ("other", lazy(rb"cuda[A-Z]\w*$|__cuda[A-Z]\w*$"), "libcudart"),
 )
 
 CHECKED = lazy(
     rb"(?:_Z|N|S|I).{0,4000}?(?:3c10|2at|5torch|6caffe2)"
-    rb"|p?nccl[A-Z]|nvshmem|cu(?:[A-Z]|dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|nvJitLink|nvrtc"
+    rb"|p?nccl[A-Z]|nvshmem|cu(?:[A-Z]|dnn|blas|sparse|solver|fft|rand|pti|da[A-Z])|__cuda|(?:__)?nvJitLink|nvrtc|numa_|ibv_"
 )
 """A quick first look: most of the ten thousand symbols of a process are of no kind above."""
 

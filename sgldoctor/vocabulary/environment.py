@@ -117,6 +117,7 @@ ENVIRONMENT: dict[str, dict[str, str]] = {
         "refuses": "True where its owner compares versions when it is imported, and raises",
         "tolerated": "True where SGLang's own images depart from the pin in the same way: at most a notice",
         "reason": "why it is tolerated, in words",
+        "lacks": "a function that others need of its libraries and that they do not have, or empty",
     },
     "packages.other_cuda": {
         "name": "distribution whose version is labelled with a CUDA release, such as +cu129",

@@ -75,10 +75,11 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "count": "number of libraries of this family that are taken from there",
     },
     "libraries.versions": {
-        "version": "symbol version such as GLIBC_2.34",
+        "version": "symbol version such as GLIBC_2.34, the newest that the library lacks",
         "library": "library that does not offer it",
         "needed_by": "file that wants it",
         "owner": "distribution of that file",
+        "via": "how the library was found: LD_LIBRARY_PATH, LD_PRELOAD, RPATH, RUNPATH, ld.so.cache, default, path",
     },
     "symbols.undefined": {
         "symbol": "first symbol that nothing exports",
@@ -89,7 +90,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "provider": "distribution whose library should export it",
         "library": "that library",
         "count": "number of such symbols in one file",
-        "kind": "torch, nccl, nvshmem, cudnn, driver, other",
+        "kind": "torch, nccl, nvshmem, cudnn, driver, system (libnuma, libibverbs), other",
     },
     "loader.missing": {
         "library": "SONAME that the loader would not find (raw, see libraries.unresolved)",

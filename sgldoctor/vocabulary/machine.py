@@ -66,7 +66,7 @@ MACHINE: dict[str, dict[str, str]] = {
     },
     "host.shortages": {
         "what": "open files, locked memory, memory of the container, disk for models, ...",
-        "kind": "nofile, memlock, memory, disk, read-only (a folder of caches), flashinfer read-only or models read-only",
+        "kind": "nofile, memlock, memory, disk, read-only (a folder of caches), models read-only, flashinfer read-only",
     },
     "gpu.topology": {
         "kind": "peer (no peer access over NVLink), pcie (none over PCIe) or numa (on another NUMA node than every "

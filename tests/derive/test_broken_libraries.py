@@ -112,6 +112,31 @@ def test_n04_a_wheel_of_nvidia_lacks_a_function_that_torch_calls(lab: Lab) -> No
     assert row["provider"] == "nvidia-nccl-cu12"
 
 
+def test_a_wheel_of_nvidia_lacks_a_function_that_another_one_calls(lab: Lab) -> None:
+    """cuSPARSE stands on nvJitLink, whose functions carry the release in their names."""
+    file = lab.site / "nvidia/cusparselt/lib/libcusparseLt.so.0"
+    file.unlink()
+    linker = lab.site / "nvidia/nvjitlink/lib/libnvJitLink.so.12"
+    shared_object(file, needed=[linker], wants=["__nvJitLinkCreate_12_8"], defines=["cusparseLtInit"])
+    facts = lab.facts()
+    (row,) = facts.rows("symbols.undefined")
+    assert (row["symbol"], row["provider"]) == ("__nvJitLinkCreate_12_8", "nvidia-nvjitlink-cu12")
+    assert [one["lacks"] for one in facts.rows("packages.unpinned")] == []
+    info = next(lab.site.glob("nvidia_nvjitlink_cu12-*.dist-info"))
+    lab.replace(f"{info.name}/METADATA", b"Metadata-Version: 2.1\nName: nvidia-nvjitlink-cu12\nVersion: 12.1.105\n\n")
+    (told,) = lab.facts().rows("packages.unpinned")
+    assert (told["name"], told["lacks"]) == ("nvidia-nvjitlink-cu12", "__nvJitLinkCreate_12_8")
+
+
+def test_what_others_lack_in_a_torch_that_is_not_as_it_was_installed_is_told_by_that(lab: Lab) -> None:
+    library = lab.site / "torch/lib/libc10_cuda.so"
+    library.unlink()
+    shared_object(library, defines=["nothing"])
+    facts = lab.facts()
+    assert facts.rows("symbols.undefined") == ()
+    assert [row["file"] for row in facts.rows("packages.damaged")] == ["torch/lib/libc10_cuda.so"]
+
+
 def test_a_driver_that_lacks_a_function_of_the_kernel(lab: Lab, tmp_path: Path) -> None:
     driver = shared_object(tmp_path / "libcuda.so.1")
     file = "sgl_kernel/flash_ops.abi3.so"
@@ -198,7 +223,7 @@ def test_an_absolute_link_of_an_image_is_followed_inside_it(lab: Lab) -> None:
 def test_torch_in_lib64_and_its_wheels_in_lib(lab: Lab, preloads: bool) -> None:
     """RHEL keeps two site folders: DT_RPATH finds nothing, and it is torch's own preloading that saves the day."""
     if not preloads:
-        lab.replace("torch/__init__.py", b"")
+        lab.replace("torch/__init__.py", b"# loads nothing before its own\n")
     other = lab.site.parents[2] / f"lib64/python{PYTHON}/site-packages"
     other.mkdir(parents=True)
     for entry in list(lab.site.glob("torch")) + list(lab.site.glob("torch-*.dist-info")):

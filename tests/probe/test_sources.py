@@ -70,6 +70,62 @@ def test_what_a_cut_off_installation_leaves(site: Path, file: str, text: str | N
     assert damage(look(site)) == [(file, problem)]
 
 
+def test_files_that_a_lost_power_supply_left_full_of_zeros(site: Path) -> None:
+    """They are as long as they should be; below the first level the largest is looked at, and then all."""
+    for file in ("transformers/models/qwen3/__init__.py", "transformers/models/__init__.py"):
+        size = (site / file).stat().st_size
+        (site / file).write_bytes(bytes(size))
+    assert damage(look(site)) == [("transformers/models/__init__.py", "filled with zeros")]
+    (site / "transformers/__init__.py").write_bytes(bytes(6))
+    (first, *_) = look(site).rows("record.damaged")
+    assert (first["file"], first["problem"], first["count"]) == ("transformers/__init__.py", "filled with zeros", 2)
+
+
+def test_files_of_another_release_over_those_that_were_installed(tmp_path: Path) -> None:
+    """A file or two were mended in place; most of them are not what the metadata tell."""
+    names = [f"einops/part{number}.py" for number in range(8)]
+    for name in ("einops/__init__.py", *names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    distribution(tmp_path, "einops", "0.8.1", [], ["einops/__init__.py", *names])
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text("longer = 1\n")
+        rows = look(tmp_path).rows("record.damaged")
+        assert [row["problem"] for row in rows] == ([f"of another size, as {number + 1} of 8 files"] * (number > 3))
+
+
+def test_modules_of_one_file_and_the_path_file_of_a_folder(tmp_path: Path) -> None:
+    """``six.py`` is all of a package; without its .pth file a folder is not on the path; others are not missed."""
+    files = ["six.py", "stem.pth", "stem/inner/mod.py", "extra.pth", "whole/__init__.py", "whole.pth"]
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    distribution(tmp_path, "six", "1.17.0", [], files)
+    assert damage(look(tmp_path)) == []
+    for name in ("extra.pth", "whole.pth"):
+        (tmp_path / name).unlink()
+    assert damage(look(tmp_path)) == []
+    (tmp_path / "stem.pth").unlink()
+    assert damage(look(tmp_path)) == [("stem.pth", "missing")]
+    (tmp_path / "six.py").unlink()
+    (row,) = look(tmp_path).rows("record.damaged")
+    assert sorted(row["files"]) == ["six.py", "stem.pth"]
+
+
+def test_compiled_modules_full_of_zeros_or_for_another_machine(tmp_path: Path) -> None:
+    """A wheel may hold libraries for several machines, and text in place of a library; what Python imports may not."""
+    arm = b"\x7fELF\2\1\1" + bytes(11) + b"\xb7\0" + bytes(200)
+    files = {"fast/one.abi3.so": arm, "fast/libarm.so": arm, "fast/libtext.so": b"INPUT(libone.so.1)" + bytes(50)}
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    distribution(tmp_path, "fast", "1", [], list(files))
+    machine = look(tmp_path).value("python", "machine")
+    assert damage(look(tmp_path)) == ([] if machine == "aarch64" else [("fast/one.abi3.so", "wrong machine aarch64")])
+    (tmp_path / "fast/libarm.so").write_bytes(bytes(len(arm)))
+    assert "fast/libarm.so" in look(tmp_path).rows("record.damaged")[0]["files"]
+
+
 def test_what_people_do_on_purpose(site: Path) -> None:
     (site / "transformers/testing_utils.py").unlink()  # images leave tests out
     (site / "transformers/utils.py").write_text("def use():\n    return 2  # mended in place\n")
