@@ -107,7 +107,7 @@ INSTALLER = Form(
     ("ERROR: ", "error: ", "requires ", "has requirement", " x ", "× ", "int: ", "─▶", "─>", "note: This"),  # noqa: RUF001
     lazy(
         r"^ERROR: (?:Cannot install|Could not find a version|No matching distribution|ResolutionImpossible|"
-        r"pip's dependency|Failed building|Failed to build|"
+        r"Failed building|Failed to build|"
         r"Could not build|Ignored the following|Package |Invalid requirement|"
         r"Could not install|HTTP error|Directory |Exception:|Command errored|Some build|Could not open requirements|"
         r"Cannot uninstall|THESE PACKAGES|Hash|To modify pip|Cannot set|Operation cancelled|Wheel |"
@@ -246,6 +246,8 @@ def kind(line: Line) -> str:
     placed = _placed(plain, level)
     if placed:
         return placed
+    if plain.startswith("ERROR: pip's dependency resolver does not"):
+        return "warning"  # it has installed what it was asked for; the lines below say what that breaks
     for form in (COMPILER, USAGE) if line.record else (COMPILER, USAGE, INSTALLER):
         if _is(form, plain):
             return form.kind

@@ -20,6 +20,7 @@ _ARCHITECTURE = lazy(
     r"(?:Model architectures? \['?|nrecognized configuration class (?:<class '(?:[\w-]{1,80}\.){0,12})?)"
     r"(?P<name>\w{3,100})"
 )
+_PLUGINS = frozenset(("torch-npu", "torch-mlu", "torch-musa", "habana-torch-plugin", "intel-extension-for-pytorch"))
 _IGNORED = lazy(r"Ignore import error when loading (?P<module>[\w.]{1,200}?)[.:](?:\s+(?P<error>.*))?$", re.DOTALL)
 
 
@@ -85,6 +86,8 @@ def collect(lines: Sequence[Line], events: Sequence[Event], facts: Facts) -> Non
         held = paste.packages.get(name)
         if held:
             pasted_versions.version_of(paste, name, str(held["version"]), int(held["line"]))
+    if paste.single.get("torch", {}).get("build") == "cpu" and not _PLUGINS.isdisjoint(paste.packages):
+        paste.single["torch"]["build"] = ""  # the plugin brings the device; torch itself is the CPU build, as it should be
     for name, row in {**paste.guesses, **paste.single}.items():
         if not facts.known(name):
             facts.put(name, row, "log")

@@ -57,7 +57,7 @@ from tests.log.texts import events, said
         ("FAILED: [code=1] cuda.cuda.o ", "compiler"),
         # installers and usage
         ("ERROR: Could not find a version that satisfies the requirement x", "installer"),
-        ("ERROR: pip's dependency resolver does not currently take into account", "installer"),
+        ("ERROR: pip's dependency resolver does not currently take into account", "warning"),
         ("sglang 0.5.8 requires torch==2.9.1, but you have torch 2.11.0 which is incompatible.", "installer"),
         ("  × No solution found when resolving dependencies:", "installer"),  # noqa: RUF001
         ("error: externally-managed-environment", "installer"),
