@@ -87,7 +87,7 @@ def collect(lines: Sequence[Line], events: Sequence[Event], facts: Facts) -> Non
         if held:
             pasted_versions.version_of(paste, name, str(held["version"]), int(held["line"]))
     if paste.single.get("torch", {}).get("build") == "cpu" and not _PLUGINS.isdisjoint(paste.packages):
-        paste.single["torch"]["build"] = ""  # the plugin brings the device; torch itself is the CPU build, as it should be
+        paste.single["torch"]["build"] = ""  # the plugin brings the device: its torch is the CPU build
     for name, row in {**paste.guesses, **paste.single}.items():
         if not facts.known(name):
             facts.put(name, row, "log")
