@@ -1,4 +1,4 @@
-"""Reinstalling out of uv's cache where the copy there is whole.
+"""uv's cache: filled before anything is removed, and reinstalled from where the copy there is whole.
 
 ``uv pip install --reinstall`` asks the index anew and downloads even what is in the cache: gigabytes for a torch. So
 the cache is tried first. It can hold the damage itself, though: uv links files out of it, and what truncates one
@@ -8,14 +8,45 @@ truncates both. So what has come out of it is compared with its RECORD.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 
+from sgldoctor.errors import FixError
 from sgldoctor.fix import install, sharing
-from sgldoctor.fix.install import Installer
+from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.steps import Step, name_of
+from sgldoctor.fix.tools import key_of
 from sgldoctor.probe.record import Entry, entries
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
+
+
+def fetch(installer: Installer, steps: Sequence[Step], moves: Sequence[Move], folder: str, lock: int) -> None:
+    """Bring what a repair writes into the cache before it removes anything: a network may fail in the middle.
+
+    Where one step does all, uv itself downloads before it touches a file. The wheels are unpacked below ``folder``, as
+    links into the cache, which is all that is wanted of it. pip has no cache that it would use without its index.
+
+    Raises:
+        FixError: something cannot be had; nothing was changed.
+    """
+    wanted = {name_of(text): text for step in steps if step.verb == "install" for text in step.packages}
+    if installer.kind != "uv" or len(steps) < 2 or not wanted:
+        return
+    for move in moves:
+        if move.then:
+            wanted.setdefault(move.name, f"{move.name}=={move.then}")
+    place = os.path.join(folder, "fetched", key_of(installer.prefix))
+    shutil.rmtree(place, ignore_errors=True)
+    texts = list(wanted.values())
+    words = [*installer.argv, "install", "--python", installer.python, "--target", place, "--no-deps",
+             "--link-mode", "symlink", *installer.sources(texts), *texts]  # fmt: skip
+    try:
+        ran = install.run(installer, words, install.APPLY_SECONDS, (lock,))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    if ran.status != 0:
+        raise FixError(f"not everything that is needed can be had\n{install.last_words(ran)}")
 
 
 def reinstall(installer: Installer, step: Step, target: Target, lock: int) -> Ran | None:

@@ -43,6 +43,8 @@ def apply(work: Work, plan: Plan, moves: Sequence[Move], before: State, say: Say
         FixError: something failed. What was done until then is in the journal; :func:`back` takes it back.
     """
     results: list[dict[str, Any]] = []
+    if work.installer is not None:
+        cached.fetch(work.installer, plan.steps, moves, work.folder, work.lock)
     journal.append(
         work.folder,
         {

@@ -266,6 +266,25 @@ def test_network_that_is_cut_in_the_middle_loses_nothing(
     assert repair(env, online(env, index, tmp_path)) == 0
 
 
+def test_nothing_is_removed_before_all_that_is_needed_is_at_hand(
+    uv_env: Env, index: http.server.ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    """Neither the wheel that comes nor the one that goes is in the cache, and the network fails after the plan."""
+    env = uv_env
+    env.install("--no-deps", "nvidia-cudnn-cu13==9.19.0.56")
+    before = env.versions()
+    index.cut = True  # type: ignore[attr-defined]
+    with pytest.raises(FixError, match="nothing had been changed yet"):
+        repair(env, online(env, index, tmp_path))
+    assert env.versions() == before
+    assert b"cu13" in env.file(CUDNN).read_bytes()
+    assert ends(env) == []
+    index.cut = False  # type: ignore[attr-defined]
+    assert repair(env, online(env, index, tmp_path)) == 0
+    assert b"cu12" in env.file(CUDNN).read_bytes()
+    assert list((Path(state_folder(env.environ)) / "fetched").iterdir()) == []
+
+
 def test_index_that_cannot_be_reached_is_refused_before_anything_changes(uv_env: Env, tmp_path: Path) -> None:
     env = uv_env
     env.uv("uninstall", "nvidia-cudnn-cu12")
