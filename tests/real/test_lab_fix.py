@@ -121,8 +121,7 @@ CASES = {
                                          moves={"nvidia-cuda-nvrtc-cu12"}),
     "torch came back, 0.5.16": case("good0516", moved("torch==2.9.1"), moved("torch==2.11.0"),
                                     moves=SHARED | {"nvidia-cuda-nvrtc-cu12"}),
-    "torch came back": case("good0523", moved("torch==2.9.1"), moved("torch==2.14.1"),
-                            moves=SHARED | {"nvidia-cuda-nvrtc-cu12"}),
+    "torch came back": case("good0523", moved("torch==2.9.1"), moved("torch==2.14.1"), moves=SHARED),
     "torch 2.9, stray kernel, no triton": case(
         "good0523", moved("torch==2.9.1"), STRAY, gone("triton"), unsafe=True,
         moves=SHARED | LEFT_OVER | KERNELS | {"torch", "triton", "sgl-deep-gemm"},
