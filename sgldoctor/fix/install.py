@@ -174,6 +174,10 @@ def choose(target: Target, settings: Settings, has_pip: bool) -> Installer:
     uv = find_uv(target.environ) if settings.choice in ("auto", "uv") else ""
     if settings.choice == "uv" and not uv:
         raise FixError("uv is not on PATH: install it, or use --installer pip")
+    if settings.choice == "pip" and not has_pip:
+        raise FixError(
+            f"{python} has no pip: leave --installer pip out where uv is there, or run '{python} -m ensurepip'"
+        )
     if not uv and not has_pip:
         raise FixError(f"{python} has no pip, and uv is not on PATH: install uv, or run '{python} -m ensurepip'")
     environ = {name: value for name, value in target.environ.items() if name not in MISDIRECTING}

@@ -94,7 +94,7 @@ def killer(folder: Path, call: int, moment: str) -> Path:
     count = folder / "count"
     script.write_text(
         "#!/bin/sh\n"
-        f'case " $* " in *" --dry-run "*|*" cache "*) exec {UV} "$@";; esac\n'
+        f'case " $* " in *" --dry-run "*|*" cache "*|*" --target "*) exec {UV} "$@";; esac\n'
         f"echo x >> {count}; n=$(wc -l < {count})\n"
         f'if [ "$n" = {call} ] && [ {moment} = before ]; then kill -9 $PPID; exit 1; fi\n'
         f'{UV} "$@"; status=$?\n'
