@@ -30,15 +30,11 @@ def fetch(installer: Installer, steps: Sequence[Step], moves: Sequence[Move], fo
     Raises:
         FixError: something cannot be had; nothing was changed.
     """
-    wanted = {name_of(text): text for step in steps if step.verb == "install" for text in step.packages}
-    if installer.kind != "uv" or len(steps) < 2 or not wanted:
+    texts = [f"{move.name}=={move.then}" for move in moves if move.then]
+    if installer.kind != "uv" or len(steps) < 2 or not texts:
         return
-    for move in moves:
-        if move.then:
-            wanted.setdefault(move.name, f"{move.name}=={move.then}")
     place = os.path.join(folder, "fetched", key_of(installer.prefix))
     shutil.rmtree(place, ignore_errors=True)
-    texts = list(wanted.values())
     words = [*installer.argv, "install", "--python", installer.python, "--target", place, "--no-deps",
              "--link-mode", "symlink", *installer.sources(texts), *texts]  # fmt: skip
     try:
