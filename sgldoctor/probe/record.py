@@ -119,7 +119,9 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
             if not size or head == b"\0":
                 _gone(row, path, size, damaged)
         for one in (
-            lost(target, row["name"], row["location"], data) if row is owner[row["name"], row["location"]] else ()
+            lost(target, row["name"], row["location"], data, rooted.modified(target.root, row["_path"] + "/RECORD"))
+            if row is owner[row["name"], row["location"]]
+            else ()
         ):
             damaged.setdefault(row["_path"], []).append(_damage(row, one.path, one.problem, library=False))
         if core and PROGRAM in data:

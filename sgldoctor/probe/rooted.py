@@ -164,10 +164,17 @@ def names(root: str, path: str) -> list[str]:
         return []
 
 
-def sizes(root: str, folder: str, asked: Container[str]) -> dict[str, int]:
+def sizes(root: str, folder: str, asked: Container[str], since: float, changed: set[str]) -> dict[str, int]:
     """The entries of a folder, as :func:`names` has them: those that are ``asked`` for with their size, others with -1.
 
     One pass over a folder costs half of a question for each file, which matters at thousands.
+
+    Args:
+        root: folder that stands for ``/``.
+        folder: the folder, as the target sees it.
+        asked: names of which the size counts.
+        since: seconds since 1970.
+        changed: takes the paths of those that were written later than ``since``, or have no block on the disk.
     """
     count()
     found: dict[str, int] = {}
@@ -181,9 +188,13 @@ def sizes(root: str, folder: str, asked: Container[str]) -> dict[str, int]:
                     found[entry.name] = -1 if size_there is None else size_there
                 else:
                     try:
-                        found[entry.name] = entry.stat().st_size
+                        status = entry.stat()
                     except OSError:  # a dangling link
                         found[entry.name] = -1
+                        continue
+                    found[entry.name] = status.st_size
+                    if status.st_mtime > since or not getattr(status, "st_blocks", 1):
+                        changed.add(f"{folder}/{entry.name}")
     except (OSError, ValueError) as error:
         _note(folder, error)
     return found

@@ -46,8 +46,11 @@ class Lost(NamedTuple):
     problem: str
 
 
-def lost(target: Target, name: str, location: str, data: bytes) -> list[Lost]:
-    """What is wrong with the Python files that the RECORD ``data`` of a distribution lists."""
+def lost(target: Target, name: str, location: str, data: bytes, since: float) -> list[Lost]:
+    """What is wrong with the Python files that the RECORD ``data`` of a distribution lists.
+
+    ``since`` is when that was written: what was changed later is looked into.
+    """
     whole = WHOLE.fullmatch(name) is not None
     if not whole and NEAR.fullmatch(name) is None:
         return []
@@ -55,35 +58,45 @@ def lost(target: Target, name: str, location: str, data: bytes) -> list[Lost]:
     absent = [folder for folder in listed if not rooted.is_folder(target.root, f"{location}/{folder}")]
     found = [Lost(f"{location}/{folder}", "missing") for folder in absent]
     doubtful: list[str] = []
+    changed: set[str] = set()
     folders = _expected(data, DEPTH if not whole else 99)
     for folder, entries in folders.items():
-        _compare(
-            target, f"{location}/{folder}", entries, entries if whole or "/" not in folder else (), found, doubtful
-        )
+        asked = entries if whole or "/" not in folder else ()
+        _compare(target, f"{location}/{folder}", entries, asked, found, doubtful, since, changed)
     if found and not whole:  # one that was cut off was cut off further down, too
         found, doubtful = found[: len(absent)], []
         for folder, entries in folders.items():
-            _compare(target, f"{location}/{folder}", entries, entries, found, doubtful)
-    found += _zeros(target, location, folders, everything=False)
+            _compare(target, f"{location}/{folder}", entries, entries, found, doubtful, since, changed)
+    found += _zeros(target, location, folders, changed)
     found += _of_another(location, doubtful, sum(len(folders[folder]) for folder in folders if "/" not in folder))
     found += [Lost(path, problem) for path in doubtful[:MOST_COMPILED] if (problem := _refused(target, path))]
     return [one for one in found if not _unread(one.path)]
 
 
-def _zeros(target: Target, location: str, folders: Mapping[str, Mapping[str, int]], *, everything: bool) -> list[Lost]:
+def _zeros(
+    target: Target, location: str, folders: Mapping[str, Mapping[str, int]], changed: Collection[str]
+) -> list[Lost]:
     """Files as long as they should be that hold nothing: what a machine that lost its power had not written yet.
 
-    It takes files by the dozen, so of the folders further down the largest file and the first stand for the rest;
-    where one is found, all are looked at.
+    It takes files by the dozen, so of the folders further down the largest file and the first stand for the rest, and
+    what is in ``changed``; where one is found, all are looked at.
     """
-    found: list[Lost] = []
+    everything: list[str] = []
+    first = set(changed)
     for folder, entries in folders.items():
         names = [name for name, size in entries.items() if size]
-        if names and not everything and folder.count("/") > SHALLOW.get(folder.partition("/")[0], 0):
-            names = sorted({max(names, key=entries.__getitem__), "__init__.py"}.intersection(names))
-        paths = [f"{location}/{folder}/{name}" for name in names]
-        found += [Lost(path, ZEROS) for path in paths if rooted.read(target.root, path, 1) == b"\0"]
-    return _zeros(target, location, folders, everything=True) if found and not everything else found
+        everything += [f"{location}/{folder}/{name}" for name in names]
+        if names and folder.count("/") > SHALLOW.get(folder.partition("/")[0], 0):
+            names = [max(names, key=entries.__getitem__), *({"__init__.py"} & entries.keys())]
+        first.update(f"{location}/{folder}/{name}" for name in names)
+    asked = sorted(first)
+    if not any(_zero(target, path) for path in asked):
+        return []
+    return [Lost(path, ZEROS) for path in everything if _zero(target, path)]
+
+
+def _zero(target: Target, path: str) -> bool:
+    return rooted.read(target.root, path, 1) == b"\0"
 
 
 def _of_another(location: str, doubtful: list[str], of: int) -> list[Lost]:
@@ -100,10 +113,14 @@ def _compare(
     asked: Collection[str],
     found: list[Lost],
     doubtful: list[str],
+    since: float,
+    changed: set[str],
 ) -> None:
     """Add what one folder lacks, and of the files that are ``asked`` for what has another size."""
     there: Mapping[str, int] = (
-        rooted.sizes(target.root, folder, asked) if asked else dict.fromkeys(rooted.names(target.root, folder), -1)
+        rooted.sizes(target.root, folder, asked, since, changed)
+        if asked
+        else dict.fromkeys(rooted.names(target.root, folder), -1)
     )
     for entry, size in entries.items() if asked else [(name, entries[name]) for name in entries if name not in there]:
         real = there.get(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -79,6 +80,23 @@ def test_files_that_a_lost_power_supply_left_full_of_zeros(site: Path) -> None:
     (site / "transformers/__init__.py").write_bytes(bytes(6))
     (first, *_) = look(site).rows("record.damaged")
     assert (first["file"], first["problem"], first["count"]) == ("transformers/__init__.py", "filled with zeros", 2)
+
+
+def test_a_file_that_was_changed_after_the_installation_is_looked_into_wherever_it_lies(tmp_path: Path) -> None:
+    """Beside a larger one in a folder deep inside SGLang, of which only the largest would be read."""
+    files = {"sglang/srt/models/large.py": "x = 1\n" * 9, "sglang/srt/models/small.py": "y = 1\n", "sglang/a.py": "1\n"}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    distribution(tmp_path, "sglang", "0.5.8", [], list(files))
+    record = next(tmp_path.glob("*.dist-info/RECORD"))
+    small = tmp_path / "sglang/srt/models/small.py"
+    small.write_bytes(bytes(6))
+    before, after = record.stat().st_mtime - 9, record.stat().st_mtime + 9
+    os.utime(small, (before, before))
+    assert damage(look(tmp_path)) == []
+    os.utime(small, (after, after))
+    assert damage(look(tmp_path)) == [("sglang/srt/models/small.py", "filled with zeros")]
 
 
 def test_files_of_another_release_over_those_that_were_installed(tmp_path: Path) -> None:
