@@ -116,6 +116,8 @@ def records(target: Target, installed: list[Row], machine: str = "") -> Facts:
         for file in _modules(data) if row is owner[row["name"], row["location"]] else ():
             path = f"{row['location']}/{file}"
             size, head = rooted.begins(target.root, path, 1)
+            if size is None and file.endswith(".py") and rooted.is_file(target.root, f"{path}c"):
+                continue  # its compiled form is there instead, on purpose
             if not size or head == b"\0":
                 _gone(row, path, size, damaged)
         for one in (

@@ -112,6 +112,16 @@ def test_files_of_another_release_over_those_that_were_installed(tmp_path: Path)
         assert [row["problem"] for row in rows] == ([f"of another size, as {number + 1} of 8 files"] * (number > 3))
 
 
+def test_a_package_of_which_only_the_compiled_form_is_there(tmp_path: Path) -> None:
+    (tmp_path / "sympy").mkdir()
+    (tmp_path / "sympy/__init__.py").write_text("x = 1\n")
+    distribution(tmp_path, "sympy", "1.14", [], ["sympy/__init__.py"])
+    (tmp_path / "sympy/__init__.py").rename(tmp_path / "sympy/__init__.pyc")
+    assert damage(look(tmp_path)) == []
+    (tmp_path / "sympy/__init__.pyc").unlink()
+    assert damage(look(tmp_path)) == [("sympy/__init__.py", "missing")]
+
+
 def test_modules_of_one_file_and_the_path_file_of_a_folder(tmp_path: Path) -> None:
     """``six.py`` is all of a package; without its .pth file a folder is not on the path; others are not missed."""
     files = ["six.py", "stem.pth", "stem/inner/mod.py", "extra.pth", "whole/__init__.py", "whole.pth"]
