@@ -119,7 +119,8 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
         if any(name.startswith("libcudart.so") for name in process.loaded):
             held = (process.missing, process.corrupt, process.versions)
             process.forget()
-            for entry in then:
+            while then:
+                entry = then.pop(0)
                 path = _candidate(target, entry, cuda)
                 before = dict(process.loaded)
                 process.forget()
@@ -134,6 +135,12 @@ def import_torch(process: Process, target: Target, cuda: str) -> Torch:
     for name in rooted.names(target.root, f"{site}/torch"):
         if re.fullmatch(r"_C\.[\w.-]*so", name):
             own += process.load(f"{site}/torch/{name}")
+    if then and (process.missing or process.corrupt or process.versions):
+        # torch does not load at all. What it left out, and would load once repaired, is no fault of an extension.
+        held = (process.missing, process.corrupt, process.versions)
+        for path in filter(None, (_candidate(target, entry, cuda) for entry in then)):
+            process.load(path)
+        process.missing, process.corrupt, process.versions = held
     return Torch(site, shared, own, not (process.missing or process.corrupt or process.versions))
 
 
