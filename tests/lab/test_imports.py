@@ -49,7 +49,7 @@ def test_what_import_torch_maps(good: str, spoil: Callable[[Copy], None], reques
     """Every library of the wheels that the real process maps, and no other."""
     if not (Path(LAB) / good).is_dir():
         pytest.skip(f"no {good}")
-    folder = Path(LAB) / ".imports" / good
+    folder = Path(LAB) / ".imports" / f"{good}-{os.getpid()}"
     made = make(Path(LAB), folder, Variant("imports", good, spoil))
     request.addfinalizer(lambda: shutil.rmtree(folder))
     done = subprocess.run([str(made.python), "-c", MAPS], capture_output=True, text=True, check=True)
