@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ensurepip
+import os
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,13 @@ def copy(template: Path, tmp_path: Path, wheels: Path) -> Env:
 
 @pytest.fixture(params=["uv", "pip"])
 def env(request: pytest.FixtureRequest, tmp_path: Path, wheels: Path) -> Env:
-    """An environment repaired by uv where it has no pip, and by its own pip else."""
+    """An environment repaired by uv where it has no pip, and by its own pip else.
+
+    pip takes five times as long: tests of what is decided before an installer is chosen are marked ``uv_suffices``.
+    """
+    spared = request.node.get_closest_marker("uv_suffices") and not os.environ.get("SGLDOCTOR_THOROUGH")
+    if request.param == "pip" and spared:
+        pytest.skip("uv suffices; with pip, too, where SGLDOCTOR_THOROUGH=1")
     return copy(request.getfixturevalue(f"{request.param}_template"), tmp_path, wheels)
 
 

@@ -165,6 +165,7 @@ def test_kernel_of_a_lane_is_put_back_from_it(
     assert f"0.3.21+{label}".encode() in env.file(KERNEL).read_bytes()
 
 
+@pytest.mark.uv_suffices
 def test_foreign_lane_goes_back_to_the_default_index(
     env: Env, server: http.server.ThreadingHTTPServer, root: Path, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_own_mirror_of_a_lane_is_enough(
     assert (env.versions(), env.file(LIBRARY).read_bytes()) == (whole, intact)
 
 
+@pytest.mark.uv_suffices
 def test_mirror_without_the_lane_is_not_enough(
     env: Env, server: http.server.ThreadingHTTPServer, root: Path, tmp_path: Path
 ) -> None:

@@ -147,6 +147,7 @@ def test_moved_torch_is_only_put_back_when_asked(uv_env: Env, capsys: pytest.Cap
     assert b"cu12" in env.file(CUDNN).read_bytes()
 
 
+@pytest.mark.uv_suffices
 def test_triton_comes_back_with_what_else_is_absent(env: Env) -> None:
     """A companion of torch, resolved beside the torch that is there: nothing unsafe, and in the same transaction."""
     env.uv("uninstall", "triton", "numpy", "nvidia-nccl-cu12")
@@ -154,6 +155,7 @@ def test_triton_comes_back_with_what_else_is_absent(env: Env) -> None:
     assert env.versions() == whole(env)
 
 
+@pytest.mark.uv_suffices
 def test_torch_that_is_absent_or_another_is_not_brought_unasked(
     env: Env, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

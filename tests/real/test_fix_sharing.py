@@ -50,6 +50,7 @@ def test_python_files_that_a_stray_kernel_has_overwritten_come_back(
     assert "stray" in env.file("deep_gemm/__init__.py").read_text()
 
 
+@pytest.mark.uv_suffices
 def test_files_shared_with_what_a_dependency_replaces(env: Env, tmp_path: Path) -> None:
     """Not the plan but the installer's answer tells that the other triton goes, and it has overwritten another's."""
     more = tmp_path / "more"
