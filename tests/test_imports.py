@@ -12,11 +12,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "sgldoctor"
 
 LAYERS = [
-    {"cache", "errors", "lazy", "typed", "versions"},
-    {"facts", "events", "vocabulary"},
+    {"cache", "errors", "folders", "lazy", "typed", "versions"},
+    {"facts", "events", "template", "vocabulary"},
     {"knowledge"},
     {"probe", "log", "launch", "snapshot"},
     {"derive"},
+    {"actions"},
     {"rules"},
     {"rank"},
     {"fix"},

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--held", action="store_true", help="only what repairs have set; examine nothing")
     common.environment(made)
     args = made.parse_args(arguments)
-    from sgldoctor.fix import variables
+    from sgldoctor.actions import variables
 
     target = common.target(args)
     path = variables.path_of(target.prefix, os.environ)
@@ -73,7 +73,7 @@ def _needed(target: Target) -> tuple[list[Export], list[str]]:
 
 
 def _text(wanted: list[Export], notes: list[str], held: dict[str, str | None], shell: str) -> str:
-    from sgldoctor.fix.variables import exports, render
+    from sgldoctor.actions.variables import exports, render
     from sgldoctor.report.text import clean
 
     out = ""

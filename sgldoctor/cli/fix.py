@@ -77,7 +77,7 @@ def check_options(args: Namespace) -> None:
 
 def tell_unfinished(target: Target) -> None:
     """Say on standard error where an earlier repair of this environment was interrupted, and what can be done."""
-    from sgldoctor.fix.tools import state_folder
+    from sgldoctor.folders import state_folder
 
     folder = state_folder(target.environ)
     if not target.live or not os.path.exists(os.path.join(folder, "journal.jsonl")):

@@ -7,19 +7,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
+from sgldoctor.actions import variables
+from sgldoctor.actions.base import Ground, Place, quote
 from sgldoctor.cli import common
 from sgldoctor.cli.fix import Again, settings
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import DoctorError, FixError
-from sgldoctor.fix import hashes, install, journal, preflight, sharing, sizes, snapshot, transaction, variables
+from sgldoctor.fix import hashes, install, journal, preflight, sharing, sizes, snapshot, transaction
 from sgldoctor.fix import plan as planning
-from sgldoctor.fix.actions import Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Plan
 from sgldoctor.fix.steps import Step, name_of
-from sgldoctor.fix.tools import state_folder, word_for_uv
+from sgldoctor.fix.tools import word_for_uv
 from sgldoctor.fix.transaction import Work
 from sgldoctor.fix.verify import Verdict, verify
+from sgldoctor.folders import state_folder
 from sgldoctor.probe.target import Target
 from sgldoctor.report import plan as show
 from sgldoctor.report.model import EXIT, PROBLEMS, UNKNOWN, Report, key
@@ -109,8 +111,6 @@ def _has_pip(report: Report) -> bool:
 
 def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Prepared:
     """Everything that can be found out before anything is touched; raises FixError for what forbids the repair."""
-    from sgldoctor.fix import effects
-
     before = snapshot.take(target)
     installer = None
     moves: tuple[Move, ...] = ()
@@ -140,9 +140,9 @@ def _prepare(plan: Plan, target: Target, report: Report, args: Namespace) -> Pre
             f"process {pid} uses this environment: restart it afterwards ({command})"
             for pid, command in preflight.users(target)
         ]
-    ground = effects.Ground(target.prefix, target.environ, "")
+    ground = Ground(target.prefix, target.environ, "")
     for action in plan.others:
-        because = effects.check(action, ground)
+        because = action.check(ground)
         if because:
             raise FixError(f"cannot {action.describe()}: {because}; nothing was changed")
     return Prepared(plan, installer, moves, before, tuple(warnings))

@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from sgldoctor.actions.base import LAUNCH, VARIABLES, Action
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
 from sgldoctor.errors import FixError
-from sgldoctor.fix.actions import Action, RemoveFlag, SetEnv, SetFlag, UnsetEnv
 from sgldoctor.fix.plan import Left
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.launch.files import Located
@@ -57,7 +57,7 @@ def wanted(reports: Sequence[Report], *, unsafe: bool, strict: bool) -> Wanted:
 def _barred(fix: Fix, *, unsafe: bool) -> str:
     if fix.safety == "manual" or not fix.actions:
         return "it is advice: a person has to do it"
-    if not all(isinstance(action, SetFlag | RemoveFlag | SetEnv | UnsetEnv) for action in fix.actions):
+    if not all(action.scope in (LAUNCH, VARIABLES) for action in fix.actions):
         return "it is not in the launch line: 'sgldoctor check --fix' repairs the environment"
     if fix.safety == "unsafe" and not unsafe:
         return "it is marked unsafe: say --unsafe to have it done"
@@ -91,7 +91,7 @@ def line(report: Report, reports: Sequence[Report], lines: Sequence[Located], ar
 
 
 def _settings(located: Located) -> list[tuple[str, str]]:
-    from sgldoctor.fix.actions import quote
+    from sgldoctor.actions.base import quote
     from sgldoctor.report.redact import redact_value
 
     return [(name, quote(redact_value(name, value)) if known else value)
@@ -104,7 +104,7 @@ def file(report: Report, reports: Sequence[Report], args: Namespace, judge: Judg
     Raises:
         FixError: the file cannot be changed, or what would be written does not prove itself; nothing was changed.
     """
-    from sgldoctor.fix import files as writing
+    from sgldoctor.actions import files as writing
     from sgldoctor.fix.launchfile import found, rewritten
 
     asked = wanted(reports, unsafe=args.unsafe, strict=args.strict)
@@ -147,9 +147,9 @@ def file(report: Report, reports: Sequence[Report], args: Namespace, judge: Judg
 
 def _write(path: str, old: str, new: str, why: Sequence[str]) -> tuple[str, str]:
     """Write the file, after the journal and a copy of the former one; returns the repair's id and the copy's path."""
-    from sgldoctor.fix import files as writing
+    from sgldoctor.actions import files as writing
     from sgldoctor.fix import journal, preflight
-    from sgldoctor.fix.tools import state_folder
+    from sgldoctor.folders import state_folder
 
     because = writing.check(path)
     if because:

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     fix.add_installer(made)
     args = made.parse_args(arguments)
     from sgldoctor.fix import journal
-    from sgldoctor.fix.tools import state_folder
+    from sgldoctor.folders import state_folder
 
     folder = state_folder(os.environ)
     if args.list:
@@ -124,6 +124,7 @@ def _told(entry: Entry, result: str, done: Sequence[str], notes: Sequence[str], 
 
 def _file(folder: str, entry: Entry, args: Namespace) -> int:
     """Put back a file that ``launch --fix`` has written."""
+    from sgldoctor.actions.base import Ground
     from sgldoctor.fix import effects, journal, preflight
 
     form = args.format
@@ -134,7 +135,7 @@ def _file(folder: str, entry: Entry, args: Namespace) -> int:
         return 1
     lock = preflight.lock(folder, entry.prefix)
     try:
-        ground = effects.Ground("", os.environ, entry.id)
+        ground = Ground("", os.environ, entry.id)
         done = [line["data"] for line in entry.events if line.get("event") == "action"]
         notes = [note for data in reversed(done) if (note := effects.undo(data, ground))]
         if notes:

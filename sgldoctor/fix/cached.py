@@ -15,7 +15,7 @@ from sgldoctor.errors import FixError
 from sgldoctor.fix import install, sharing
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.steps import Step, name_of
-from sgldoctor.fix.tools import key_of
+from sgldoctor.folders import key_of
 from sgldoctor.probe.record import Entry, entries
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target

@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Sequence
 
+from sgldoctor.actions import files
 from sgldoctor.errors import FixError
-from sgldoctor.fix import files, pipconf, uvconf
+from sgldoctor.fix import pipconf, uvconf
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.steps import Step, exact, name_of
-from sgldoctor.fix.tools import key_of
+from sgldoctor.folders import key_of
 from sgldoctor.typed import NamedTuple
 
 

@@ -10,7 +10,8 @@ from sgldoctor.errors import FixError
 from sgldoctor.facts import Facts
 from sgldoctor.fix import lane, pipconf
 from sgldoctor.fix.steps import Step, name_of
-from sgldoctor.fix.tools import find_uv, key_of
+from sgldoctor.fix.tools import find_uv
+from sgldoctor.folders import key_of
 from sgldoctor.probe.run import Ran
 from sgldoctor.probe.target import Target
 from sgldoctor.report.redact import redact
@@ -118,8 +119,8 @@ def constrained(installer: Installer, steps: Sequence[Step], facts: Facts, folde
     """
     if not any(step.deps and step.verb == "install" for step in steps):
         return installer
+    from sgldoctor.actions import files
     from sgldoctor.derive.needs import installed, table
-    from sgldoctor.fix import files
 
     named = {name_of(text) for step in steps for text in step.packages}
     known, torch = table(facts), installed(facts).get("torch")

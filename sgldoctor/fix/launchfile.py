@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from sgldoctor.actions.base import Action, quote
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
 from sgldoctor.errors import FixError
 from sgldoctor.fix import launchkeys, launchvars
-from sgldoctor.fix.actions import Action, SetEnv, UnsetEnv, quote
 from sgldoctor.fix.launchline import Change, changed, changes
 from sgldoctor.launch import files
 from sgldoctor.launch.files import Located

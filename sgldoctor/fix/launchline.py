@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sgldoctor.fix.actions import Action, RemoveFlag, SetEnv, SetFlag, UnsetEnv, quote
+from sgldoctor.actions.base import Action, quote
+from sgldoctor.actions.kinds.remove_flag import RemoveFlag
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.set_flag import SetFlag
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
 from sgldoctor.knowledge import flags
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import NamedTuple

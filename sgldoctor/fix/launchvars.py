@@ -6,7 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from sgldoctor.fix.actions import SetEnv, UnsetEnv, quote
+from sgldoctor.actions.base import quote
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
 from sgldoctor.launch.files import Located
 from sgldoctor.typed import TYPE_CHECKING
 

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from sgldoctor.actions.base import ADVICE, LAUNCH, PACKAGES, SYSTEM, Action
+from sgldoctor.actions.context import Pin
+from sgldoctor.actions.kinds.install import Install
+from sgldoctor.actions.kinds.uninstall import Uninstall
 from sgldoctor.facts import Facts
-from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetFlag, SystemPackage, Uninstall
-from sgldoctor.fix.context import Pin
 from sgldoctor.fix.recipe import Fix
 from sgldoctor.fix.steps import Sharers, Step, exact, name_of, steps
 from sgldoctor.rules.schema import Finding
@@ -113,9 +115,7 @@ def make(
             if isinstance(taken, Left):
                 left.append(taken)
                 first = next((fix for fix in fixes_of(finding) if fix.safety != "manual"), None)
-                flags += (
-                    [action for action in first.actions if isinstance(action, SetFlag | RemoveFlag)] if first else []
-                )
+                flags += [action for action in first.actions if action.scope == LAUNCH] if first else []
             else:
                 chosen.append(taken)
     passed = [
@@ -157,7 +157,7 @@ def _launch(flags: Sequence[Action], facts: Facts) -> str:
 
 def needs_root(action: Action) -> bool:
     """Whether only root can do it."""
-    return isinstance(action, LoadModule | SystemPackage)
+    return action.scope == SYSTEM
 
 
 def _choose(finding: Finding, fixes: Sequence[Fix], barred: Callable[[Fix], str]) -> Chosen | Left:
@@ -207,9 +207,9 @@ def done(fix: Fix, have: dict[str, str], facts: Facts) -> bool:
 
 def _barred(fix: Fix, *, torch: str, unsafe: bool, root: bool) -> str:
     """Why a fix may not be applied; ``torch`` is the version that is installed."""
-    if fix.safety == "manual" or any(isinstance(action, Manual) for action in fix.actions):
+    if fix.safety == "manual" or any(action.scope == ADVICE for action in fix.actions):
         return "it is advice: a person has to do it"
-    if any(isinstance(action, SetFlag | RemoveFlag) for action in fix.actions):
+    if any(action.scope == LAUNCH for action in fix.actions):
         return "the launch line is yours to change"
     if any(needs_root(action) for action in fix.actions):
         if not root:
@@ -323,5 +323,5 @@ def _changes(steps: Sequence[Step], have: dict[str, str], chosen: Sequence[Chose
 
 
 def _others(chosen: Sequence[Chosen]) -> tuple[Action, ...]:
-    found = [action for entry in chosen for action in entry.fix.actions if not isinstance(action, Install | Uninstall)]
+    found = [action for entry in chosen for action in entry.fix.actions if action.scope != PACKAGES]
     return tuple(dict.fromkeys(found))

@@ -10,7 +10,7 @@ from sgldoctor.facts import Facts
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.snapshot import State
 from sgldoctor.fix.steps import Step, name_of
-from sgldoctor.fix.tools import key_of
+from sgldoctor.folders import key_of
 from sgldoctor.probe.target import Target
 
 

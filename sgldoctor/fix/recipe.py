@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from sgldoctor.actions import kind
+from sgldoctor.actions.base import ANYWHERE, Action, Place
+from sgldoctor.actions.context import Context, Pin, Refused, Unresolved
+from sgldoctor.actions.kinds.install import Install
+from sgldoctor.actions.kinds.manual import Manual
 from sgldoctor.facts import Facts
-from sgldoctor.fix import actions as kinds
-from sgldoctor.fix.actions import Action, Place
-from sgldoctor.fix.context import Context, Pin, Refused, Unresolved
-from sgldoctor.fix.forming import FORM, install
 from sgldoctor.rules.schema import Finding, FixRecipe
 from sgldoctor.typed import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def _place(facts: Facts) -> Place:
     # A log may say something of a Python, too: only a probe says how it was chosen.
     probed = next((row for row in facts.rows("python") if row.get("chosen") and row.get("executable")), None)
     if probed is None:
-        return kinds.ANYWHERE
+        return ANYWHERE
     from sgldoctor.fix.tools import word_for_uv
 
     python = str(probed["executable"])
@@ -108,7 +109,7 @@ def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
     at = 0
     for table in recipe.actions:
         try:
-            formed.append(FORM[table["do"]](table, context))
+            formed.append(kind(table["do"]).form(table, context))
         except Refused as refusal:
             missing = refusal.missing if isinstance(refusal, Unresolved) else []
             lone = _lone_pin(table, missing, context)
@@ -125,13 +126,13 @@ def _fix(recipe: FixRecipe, context: Context) -> Fix | None:
                 notes.append(IN_PLACE)
             else:
                 notes.append(f"Only advice: {refusal.because}.")
-            formed.append(kinds.Manual(shown))
+            formed.append(Manual(shown))
     if waiting:
         told = _by_release(waiting, context, notes)
         if len({action.releases for action in told}) != 1:  # else they agree, whichever release wrote the log
             safety = "manual"
             unresolved += [f"pin:{name}" for _, name in waiting]
-        advice: list[Action] = [kinds.Manual(_belongs(table, [name])) for table, name in waiting]
+        advice: list[Action] = [Manual(_belongs(table, [name])) for table, name in waiting]
         formed[at:at] = told or advice
     if recipe.note:
         notes.insert(0, context.filled(recipe.note)[0])
@@ -151,23 +152,20 @@ def _lone_pin(table: dict[str, Any], missing: Sequence[str], context: Context) -
     return missing[0][4:] if variants((missing[0][4:],), context.facts) else ""
 
 
-def _by_release(
-    waiting: Sequence[tuple[dict[str, Any], str]], context: Context, notes: list[str]
-) -> list[kinds.Install]:
+def _by_release(waiting: Sequence[tuple[dict[str, Any], str]], context: Context, notes: list[str]) -> list[Install]:
     """What each release asks for, newest last: one install for each table and range of releases that agree in all."""
     from sgldoctor.derive.variants import variants
 
     found = variants(tuple(name for _, name in waiting), context.facts)
-    formed: list[kinds.Install] = []
+    formed: list[Install] = []
     for variant in found[-SHOWN_RELEASES:]:
         for (table, name), wanted in zip(waiting, variant.requirements, strict=True):
             own = wanted.partition("==")[0]
             try:
-                action = install(table, context._replace(pin=dict.fromkeys((name, own), wanted).get))
+                action = Install.form(table, context._replace(pin=dict.fromkeys((name, own), wanted).get))
             except Refused:
                 return []
-            if isinstance(action, kinds.Install):
-                formed.append(action._replace(releases=variant.range))
+            formed.append(action._replace(releases=variant.range))
     if len(found) > SHOWN_RELEASES:
         notes.append("Older releases: name yours with --sglang.")
     notes.append(IN_PLACE)

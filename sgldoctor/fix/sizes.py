@@ -7,10 +7,11 @@ import re
 import sys
 from collections.abc import Sequence
 
+from sgldoctor.actions import files
 from sgldoctor.errors import FixError
-from sgldoctor.fix import files, install
+from sgldoctor.fix import install
 from sgldoctor.fix.install import Installer, Move
-from sgldoctor.fix.tools import key_of
+from sgldoctor.folders import key_of
 from sgldoctor.typed import Any
 
 SECONDS = 60.0

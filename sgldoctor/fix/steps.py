@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from sgldoctor.actions.base import Action
+from sgldoctor.actions.kinds.install import Install
+from sgldoctor.actions.kinds.uninstall import Uninstall
 from sgldoctor.facts import Facts
 from sgldoctor.fix import lane
-from sgldoctor.fix.actions import Action, Install, Uninstall
 from sgldoctor.typed import Any, NamedTuple
 
 Sharers = Callable[[Iterable[str], Iterable[str]], "list[tuple[str, str]]"]

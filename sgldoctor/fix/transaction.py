@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from sgldoctor.actions.base import Ground
 from sgldoctor.errors import FixError
 from sgldoctor.fix import cached, effects, hashes, install, journal, sharing, snapshot
-from sgldoctor.fix.effects import Ground
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.journal import Entry
 from sgldoctor.fix.marks import marks

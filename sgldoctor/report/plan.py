@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sgldoctor.fix.actions import Action, Place, SetEnv, UnsetEnv, WriteFile, quote
+from sgldoctor.actions.base import VARIABLES, Place, quote
 from sgldoctor.fix.install import Installer, Move
 from sgldoctor.fix.plan import Change, Plan
 from sgldoctor.fix.sizes import shown
@@ -81,8 +81,8 @@ def script(plan: Plan, installer: Installer | None, place: Place) -> str:
         words = installer.words(step) if installer is not None else _generic(step)
         lines.append(quote(*words))
     for action in plan.others:
-        lines += _script_lines(action, place)
-    settings = [action.command(place) for action in plan.others if isinstance(action, SetEnv | UnsetEnv)]
+        lines += action.script(place) or ([] if action.scope == VARIABLES else [f"# {_comment(action.describe())}"])
+    settings = [action.command(place) for action in plan.others if action.scope == VARIABLES]
     if settings:
         lines.append(f"# Variables: source ./{ENV_FILE} in the shell that starts the server.")
         lines.append(f"printf '%s\\n' {quote(*settings)} > {ENV_FILE}")
@@ -92,16 +92,6 @@ def script(plan: Plan, installer: Installer | None, place: Place) -> str:
         lines.append(f"# not done: {_comment(entry.title)}: {_comment(entry.because)}")
         lines += [f"#   {_comment(line)}" for advice in entry.advice for line in advice.splitlines()]
     return redact(clean("\n".join(lines) + "\n"))
-
-
-def _script_lines(action: Action, place: Place) -> list[str]:
-    """An action as lines of a script; variables would be lost with the shell that runs it, so they come together."""
-    if isinstance(action, SetEnv | UnsetEnv):
-        return []
-    command = action.command(place)
-    if isinstance(action, WriteFile):
-        return [f'mkdir -p "$(dirname {action.word})"', command]
-    return [command] if command else [f"# {_comment(action.describe())}"]
 
 
 def _generic(step: Any) -> list[str]:

@@ -6,11 +6,13 @@ import os
 import re
 import sys
 
+from sgldoctor import template
+from sgldoctor.actions import kind
+from sgldoctor.actions.base import PACKAGES
 from sgldoctor.errors import RuleError
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import defects
 from sgldoctor.knowledge.causes import causes
-from sgldoctor.rules import template
 from sgldoctor.rules.load import parse_folder
 from sgldoctor.rules.schema import FactMatch, Rule, build
 from sgldoctor.rules.select import RAISED, standing
@@ -90,7 +92,7 @@ def lint(rule: Rule, known: set[str]) -> list[str]:
             problems.append(f"fix {recipe.title!r} is {recipe.safety} but has no action")
         for action in recipe.actions:
             texts += _texts(action)
-            if action["do"] in ("install", "uninstall") and any(_VERSION.search(text) for text in _texts(action)):
+            if kind(action["do"]).scope == PACKAGES and any(_VERSION.search(text) for text in _texts(action)):
                 problems.append(f"fix {recipe.title!r} holds a version: take it from {{pin:NAME}} or from a fact")
     for text in texts:
         problems += [f"placeholder {{{name}}} is neither a group, a column nor a fact" for name in template.names(text)

@@ -13,21 +13,6 @@ SEVERITIES = ("error", "warning", "info")
 ROLES = ("cause", "symptom", "notice")
 CONFIDENCES = ("high", "medium", "low")
 SAFETIES = ("safe", "unsafe", "manual")
-ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # kind: (required keys, further allowed keys)
-    "install": (("packages",), ("deps", "reinstall", "verify")),
-    "uninstall": (("packages",), ("verify",)),
-    "set-env": (("name", "value"), ("verify",)),
-    "unset-env": (("name",), ("verify",)),
-    "set-flag": (("flag",), ("value", "instead", "verify")),
-    "remove-flag": (("flag",), ("verify",)),
-    "write-file": (("path", "content"), ("verify",)),
-    "remove-cache": (("cache",), ("verify",)),
-    "load-module": (("module",), ("verify",)),
-    "system-package": (("packages",), ("verify",)),
-    "manual": (("text",), ("command",)),
-}
-"""Every kind of action with its keys. ``manual`` is advice; ``command`` there is shown, never run."""
 
 DEFAULT_KINDS = ("exception", "error")
 
@@ -306,14 +291,7 @@ class _Checker:
         self.keys(data, {"title", "safety", "when", "action", "note"}, "[[fix]]")
         actions = self.tables(data, "action")
         for action in actions:
-            kind = action.get("do")
-            if kind not in ACTIONS:
-                raise self.fail(f"an action must 'do' one of {', '.join(ACTIONS)}; not {kind!r}")
-            required, further = ACTIONS[kind]
-            self.keys(action, {"do", *required, *further}, f"the action {kind!r}")
-            for name in required:
-                if name not in action:
-                    raise self.fail(f"the action {kind!r} needs {name!r}")
+            self.action(action)
         return FixRecipe(
             title=self.text(data, "title"),
             safety=self.choice(data, "safety", SAFETIES, "manual"),
@@ -321,3 +299,17 @@ class _Checker:
             actions=tuple(actions),
             note=self.text(data, "note", ""),
         )
+
+    def action(self, data: dict[str, Any]) -> None:
+        """Raise RuleError where an action is of no kind, or has other keys than its kind."""
+        from sgldoctor.actions import kind, names
+
+        do = data.get("do")
+        try:
+            known = kind(str(do))
+        except KeyError:
+            raise self.fail(f"an action must 'do' one of {', '.join(names())}; not {do!r}") from None
+        self.keys(data, {"do", *known.keys, *known.further}, f"the action {do!r}")
+        for name in known.keys:
+            if name not in data:
+                raise self.fail(f"the action {do!r} needs {name!r}")

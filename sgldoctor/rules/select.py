@@ -12,7 +12,7 @@ from sgldoctor.lazy import compiled
 from sgldoctor.rules.base import RuleBase
 from sgldoctor.rules.limit import TimedOut, search
 from sgldoctor.rules.schema import Evidence, FactMatch, Finding, LogMatch, Rule
-from sgldoctor.rules.template import fill, names
+from sgldoctor.template import fill, names
 from sgldoctor.typed import Any
 
 EVIDENCE_LIMIT = 5

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from sgldoctor.__main__ import main
+from sgldoctor.actions.variables import render
 from sgldoctor.derive.exports import Export, needed
 from sgldoctor.facts import Facts
-from sgldoctor.fix.variables import render
 
 SHELLS = {"bash": "bash", "zsh": "zsh", "fish": "fish", "csh": "tcsh"}
 TOOLKIT = {"home": "/opt/cuda", "exists": True, "nvcc": "/opt/cuda/bin/nvcc", "version": "12.8", "source": "default"}

@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from sgldoctor.actions import variables
+from sgldoctor.actions.base import Ground
+from sgldoctor.actions.kinds.remove_cache import RemoveCache
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.set_flag import SetFlag
+from sgldoctor.actions.kinds.system_package import SystemPackage
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
+from sgldoctor.actions.kinds.write_file import WriteFile
 from sgldoctor.errors import FixError
-from sgldoctor.fix import effects, variables
-from sgldoctor.fix.actions import RemoveCache, SetEnv, SetFlag, SystemPackage, UnsetEnv, WriteFile
-from sgldoctor.fix.effects import Ground
+from sgldoctor.fix import effects
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def ground(tmp_path: Path) -> Ground:
 
 
 def do(action: SetEnv | UnsetEnv | WriteFile | RemoveCache, ground: Ground) -> dict[str, object]:
-    assert effects.check(action, ground) == ""
+    assert action.check(ground) == ""
     data = effects.prepare(action, ground)
     effects.apply(action, data, ground)
     return data
@@ -57,7 +63,7 @@ def test_file_is_never_written_through_a_link(ground: Ground) -> None:
     home = Path(ground.environ["HOME"])
     (home / "victim").write_text("precious")
     (home / "x").symlink_to(home / "victim")
-    assert "no regular file" in effects.check(WriteFile("~/x", "new"), ground)
+    assert "no regular file" in WriteFile("~/x", "new").check(ground)
     with pytest.raises(FixError):
         effects.apply(WriteFile("~/x", "new"), {"do": "write-file", "path": str(home / "x")}, ground)
     assert (home / "victim").read_text() == "precious"
@@ -90,7 +96,7 @@ def test_what_cannot_be_a_cache_is_never_removed(ground: Ground, place: str) -> 
     (home / "link").symlink_to(home / "real")
     environ = {**ground.environ, "TRITON_CACHE_DIR": place.format(home=home)}
     try:
-        assert effects.check(RemoveCache("triton"), ground._replace(environ=environ))
+        assert RemoveCache("triton").check(ground._replace(environ=environ))
     except FixError as error:
         assert "no absolute path" in str(error)  # noqa: PT017
 
@@ -112,11 +118,11 @@ def test_folder_that_a_stranger_has_linked_is_not_written_through(ground: Ground
     (tmp_path / "real").mkdir()
     (tmp_path / "linked").symlink_to(tmp_path / "real")
     action = WriteFile(str(tmp_path / "linked" / "file"), "x")
-    assert effects.check(action, ground) == ""
+    assert action.check(ground) == ""
     if os.geteuid() != 0:
         pytest.skip("only root can give a link to somebody else")
     os.lchown(tmp_path / "linked", 12345, 12345)
-    assert "belongs to somebody else" in effects.check(action, ground)
+    assert "belongs to somebody else" in action.check(ground)
     with pytest.raises(FixError, match="belongs to somebody else"):
         effects.apply(action, effects.prepare(action, ground), ground)
     assert not (tmp_path / "real" / "file").exists()
@@ -127,6 +133,6 @@ def test_action_that_does_not_hold_is_an_error(ground: Ground) -> None:
     action = SetEnv("SGLANG_A", "1")
     data = effects.prepare(action, ground)
     effects.apply(action, data, ground)
-    assert effects.EFFECTS["set-env"].verify(action, data, ground) == ""
+    assert action.verify(data, ground) == ""
     Path(data["path"]).write_text("SGLANG_A=2\n")
-    assert "does not say set SGLANG_A=1" in effects.EFFECTS["set-env"].verify(action, data, ground)
+    assert "does not say set SGLANG_A=1" in action.verify(data, ground)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sgldoctor.actions import files, variables
 from sgldoctor.errors import FixError
-from sgldoctor.fix import files, journal, variables
+from sgldoctor.fix import journal
 
 
 def begin(folder: Path, name: str, prefix: str = "/venv") -> None:

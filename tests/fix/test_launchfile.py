@@ -8,8 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sgldoctor.actions.base import Action
+from sgldoctor.actions.kinds.remove_flag import RemoveFlag
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.set_flag import SetFlag
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
 from sgldoctor.errors import FixError
-from sgldoctor.fix.actions import Action, RemoveFlag, SetEnv, SetFlag, UnsetEnv
 from sgldoctor.fix.launchfile import rewritten
 from sgldoctor.launch import files
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from sgldoctor.actions.base import Action
+from sgldoctor.actions.kinds.remove_flag import RemoveFlag
+from sgldoctor.actions.kinds.set_flag import SetFlag
 from sgldoctor.errors import FixError
-from sgldoctor.fix.actions import Action, RemoveFlag, SetFlag
 from sgldoctor.fix.launchfile import rewritten
 
 ALL = (

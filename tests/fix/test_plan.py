@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 from packaging.version import parse
 
+from sgldoctor.actions.base import Action
+from sgldoctor.actions.kinds.install import Install
+from sgldoctor.actions.kinds.load_module import LoadModule
+from sgldoctor.actions.kinds.manual import Manual
+from sgldoctor.actions.kinds.remove_flag import RemoveFlag
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.set_flag import SetFlag
+from sgldoctor.actions.kinds.uninstall import Uninstall
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
 from sgldoctor.facts import Facts
-from sgldoctor.fix.actions import Action, Install, LoadModule, Manual, RemoveFlag, SetEnv, SetFlag, Uninstall, UnsetEnv
 from sgldoctor.fix.install import Installer, Move, Settings, last_words
 from sgldoctor.fix.lane import indexes
 from sgldoctor.fix.launchline import rewritten
@@ -169,7 +177,7 @@ def test_launch_line_keeps_everything_else(line: str, action: Action, result: st
 
 
 def test_script_quotes_what_it_runs(tmp_path: Path) -> None:
-    from sgldoctor.fix.actions import Place
+    from sgldoctor.actions.base import Place
 
     plan = planned({"a": safe(SetEnv("A", "x y; touch there"))})
     show = 'printf %s "$A"'
@@ -180,7 +188,7 @@ def test_script_quotes_what_it_runs(tmp_path: Path) -> None:
 
 
 def test_title_from_a_log_stays_a_comment_of_the_script() -> None:
-    from sgldoctor.fix.actions import Place
+    from sgldoctor.actions.base import Place
 
     hostile = "x\nreboot\r\x1b[2Jreboot\u2028reboot"
     plan = planned({"a": [Fix(hostile, "safe", (SetEnv("A", "1"),))], "b": [Fix(hostile, "manual", ())]})

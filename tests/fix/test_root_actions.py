@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from pytest_subprocess import FakeProcess
 
+from sgldoctor.actions.base import Ground
+from sgldoctor.actions.kinds.load_module import LoadModule
+from sgldoctor.actions.kinds.system_package import SystemPackage
 from sgldoctor.errors import FixError
 from sgldoctor.fix import effects
-from sgldoctor.fix.actions import LoadModule, SystemPackage
-from sgldoctor.fix.effects import Ground
 
 
 @pytest.fixture

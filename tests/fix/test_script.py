@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sgldoctor.fix.actions import (
-    CACHES,
-    Action,
-    LoadModule,
-    Place,
-    RemoveCache,
-    SetEnv,
-    SystemPackage,
-    UnsetEnv,
-    WriteFile,
-)
+from sgldoctor.actions.base import Action, Place
+from sgldoctor.actions.kinds.load_module import LoadModule
+from sgldoctor.actions.kinds.remove_cache import CACHES, RemoveCache
+from sgldoctor.actions.kinds.set_env import SetEnv
+from sgldoctor.actions.kinds.system_package import SystemPackage
+from sgldoctor.actions.kinds.unset_env import UnsetEnv
+from sgldoctor.actions.kinds.write_file import WriteFile
 from sgldoctor.fix.plan import Left, Plan
 from sgldoctor.fix.steps import Step
 from sgldoctor.report.plan import script

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from sgldoctor.actions.kinds.remove_flag import RemoveFlag
+from sgldoctor.actions.kinds.set_flag import SetFlag
 from sgldoctor.facts import Facts
-from sgldoctor.fix.actions import RemoveFlag, SetFlag
 from sgldoctor.fix.recipe import fixes
 from sgldoctor.knowledge import flags
 from sgldoctor.rules.load import load
 from sgldoctor.rules.schema import Finding, Rule
-from sgldoctor.rules.template import names
+from sgldoctor.template import names
 
 RULES = [rule for rule in load() if rule.fixes]
 

@@ -22,7 +22,7 @@ from sgldoctor.__main__ import main
 from sgldoctor.errors import FixError
 from sgldoctor.fix import journal
 from sgldoctor.fix.preflight import lock
-from sgldoctor.fix.tools import state_folder
+from sgldoctor.folders import state_folder
 from tests.real.envs import Env
 
 WRITES = os.O_WRONLY | os.O_RDWR

@@ -12,7 +12,7 @@ import pytest
 
 from sgldoctor.errors import FixError
 from sgldoctor.fix import journal
-from sgldoctor.fix.tools import state_folder
+from sgldoctor.folders import state_folder
 from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env, variables
 from tests.wheels import wheel
 

@@ -14,7 +14,7 @@ from sgldoctor.errors import FixError
 from sgldoctor.fix import journal, preflight
 from sgldoctor.fix.install import Settings, choose
 from sgldoctor.fix.pipconf import for_uv
-from sgldoctor.fix.tools import state_folder
+from sgldoctor.folders import state_folder
 from tests.real.envs import CUDNN, UV, Env
 
 pytestmark = [pytest.mark.venv, pytest.mark.skipif(not UV, reason="no uv")]

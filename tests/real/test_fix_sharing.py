@@ -8,7 +8,7 @@ import pytest
 
 from sgldoctor.fix import journal
 from sgldoctor.fix.sharing import sharers
-from sgldoctor.fix.tools import state_folder
+from sgldoctor.folders import state_folder
 from tests.real.envs import UV, Env
 from tests.real.test_fix_undo import undo
 from tests.wheels import wheel

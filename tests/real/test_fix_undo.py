@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from sgldoctor.__main__ import main
 from sgldoctor.errors import FixError
 from sgldoctor.fix import journal
-from sgldoctor.fix.tools import state_folder
 from sgldoctor.fix.verify import violated
+from sgldoctor.folders import state_folder
 from tests.real.envs import CUDNN, KERNEL, UV, WHOLE, Env
 from tests.terminal import talk
 

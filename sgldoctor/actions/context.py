@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from sgldoctor.actions import validate
+from sgldoctor.actions.base import Place
 from sgldoctor.facts import Facts
-from sgldoctor.fix import validate
-from sgldoctor.fix.actions import Place
 from sgldoctor.knowledge.libraries import family
 from sgldoctor.lazy import lazy
-from sgldoctor.rules.template import fill
+from sgldoctor.template import fill
 from sgldoctor.typed import Any, NamedTuple
 
 Pin = Callable[[str], "str | None"]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from sgldoctor.fix import files
-from sgldoctor.fix.tools import config_folder, key_of
-from sgldoctor.fix.validate import VARIABLE
+from sgldoctor.actions import files
+from sgldoctor.actions.validate import VARIABLE
+from sgldoctor.folders import config_folder, key_of
 from sgldoctor.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:

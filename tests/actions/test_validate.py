@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sgldoctor.fix.validate import flag_problem, known_names, requirement
+from sgldoctor.actions.validate import flag_problem, known_names, requirement
 from sgldoctor.knowledge import flags
 
 NEWEST = flags.releases()[-1]
