@@ -16,9 +16,9 @@ settings.register_profile(
 )
 settings.load_profile("here")
 
-# A shell has what it starts in the background ignore these, and a program hands that on to all that it starts: then
-# the tests of signals would wait for ever.
-for ignored in (signal.SIGINT, signal.SIGQUIT):
+# A shell has what it starts in the background ignore the first two, nohup the third, and a program hands that on to all
+# that it starts: then the tests of signals would wait for ever.
+for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         signal.signal(ignored, signal.default_int_handler if ignored == signal.SIGINT else signal.SIG_DFL)
 
