@@ -52,15 +52,9 @@ def write(path: str, data: bytes) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if hasattr(os, "geteuid") and os.stat(folder).st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to somebody else")
-    temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(data)
-        os.replace(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
+    from sgldoctor import whole
+
+    whole.replace(path, data, 0o600, sync=False)
 
 
 def of_path(path: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "sgldoctor"
 
 LAYERS = [
-    {"cache", "errors", "folders", "lazy", "typed", "versions"},
+    {"cache", "errors", "folders", "lazy", "typed", "versions", "whole"},
     {"facts", "events", "template", "vocabulary"},
     {"knowledge"},
     {"probe", "log", "launch", "snapshot"},

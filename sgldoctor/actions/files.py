@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
+from sgldoctor import whole
 from sgldoctor.errors import FixError
 
 
@@ -85,22 +86,11 @@ def write(path: str, text: str, mode: int = 0o600) -> None:
     because = check(path)
     if because:
         raise FixError(because)
-    folder = os.path.dirname(path) or "."
-    beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if os.path.exists(path):
             mode = stat.S_IMODE(os.stat(path).st_mode)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.rename(beside, path)
-        except OSError:
-            os.unlink(beside)
-            raise
+        whole.replace(path, text.encode("utf-8", "surrogateescape"), mode)
     except OSError as error:
         raise FixError(f"{path}: {error.strerror}") from error
 

@@ -247,9 +247,9 @@ def _emit(report: Report, args: Namespace) -> int:
     elif output == "-":
         utf8(rendered(report, args.format, width(args), verbosity))
     else:
-        from sgldoctor import snapshot
+        from sgldoctor import whole
 
-        snapshot.save(output, rendered(report, args.format, width(args), verbosity), encoding="utf-8")
+        whole.save(output, rendered(report, args.format, width(args), verbosity).encode())
     sys.stdout.flush()
     return 0 if getattr(args, "exit_zero", False) else report.exit_status
 

@@ -10,11 +10,10 @@ import functools
 import gzip
 import io
 import json
-import os
 import tarfile
 from collections.abc import Callable, Iterable
 
-from sgldoctor.errors import InputError
+from sgldoctor import whole
 from sgldoctor.report import as_json, as_markdown
 from sgldoctor.report.model import Report
 from sgldoctor.report.stream import redacted
@@ -40,7 +39,7 @@ def write(
         "report.md": also(as_markdown.render(report)),
         "snapshot.json": snapshot,
     }
-    save(path, packed((name, data) for name, data in files.items()))
+    whole.save(path, packed((name, data) for name, data in files.items()), 0o600)
 
 
 def packed(files: Iterable[tuple[str, str | bytes]]) -> bytes:
@@ -54,21 +53,3 @@ def packed(files: Iterable[tuple[str, str | bytes]]) -> bytes:
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     return gzip.compress(held.getvalue(), mtime=0)
-
-
-def save(path: str, data: bytes) -> None:
-    """Write bytes to ``path`` whole or not at all; raises InputError where that cannot be done."""
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
-    try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-            os.replace(beside, path)
-        except BaseException:
-            os.unlink(beside)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Sequence
 
+from sgldoctor import whole
 from sgldoctor.errors import InputError, unreadable
 from sgldoctor.facts import Facts, Row
 from sgldoctor.typed import Any, NamedTuple
@@ -212,31 +212,6 @@ def _row(fact: str, row: Any) -> Row:
     return {column: value for column, value in row.items() if column in FACTS[fact] or column in _ALWAYS}
 
 
-def save(path: str, text: str, encoding: str = "ascii") -> None:
-    """Write ``text`` to ``path`` whole or not at all; raises InputError where that cannot be done."""
-    path = os.path.realpath(path)
-    if os.path.isdir(path):
-        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device must not be replaced by a file
-            with open(path, "w", encoding=encoding) as stream:
-                stream.write(text)
-            return
-        _replace(path, text, encoding)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _replace(path: str, text: str, encoding: str) -> None:
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(descriptor, "w", encoding=encoding) as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, path)
-    except BaseException:  # an interruption, too, must leave nothing behind
-        os.unlink(beside)
-        raise
+def save(path: str, text: str) -> None:
+    """Write the ``text`` of a snapshot to ``path`` whole or not at all; raises InputError where that cannot be done."""
+    whole.save(path, text.encode("ascii"))

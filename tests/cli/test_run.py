@@ -228,6 +228,17 @@ def test_a_bundle_with_pseudonyms_names_nobody(tmp_path: Path) -> None:
     assert "--pseudonyms goes with --bundle" in one_line(doctor("run", "--pseudonyms", "--", "true"))
 
 
+def test_a_bundle_goes_through_a_pipe_and_does_not_take_its_place(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        doctor("run", "--bundle", str(pipe), "--", "sh", "-c", f"cat {CRASH} >&2; exit 9")
+        assert reader.stdout is not None
+        with tarfile.open(fileobj=reader.stdout, mode="r|gz") as archive:
+            assert "report.json" in archive.getnames()
+    assert pipe.is_fifo()
+
+
 def test_a_bundle_that_cannot_be_written_does_not_change_the_status(tmp_path: Path) -> None:
     done = doctor("run", "--bundle", str(tmp_path / "no" / "b.tar.gz"), "--", "sh", "-c", "exit 4")
     assert done.returncode == 4
