@@ -1,7 +1,7 @@
 """One file call fails, whichever it is: no traceback, nothing unread called healthy, nothing lost by a repair.
 
 ``tests/inject.c`` makes the calls fail, in the doctor and in the installer that it starts. A sample of the calls; with
-``SGLDOCTOR_THOROUGH=1`` ten times as many.
+``SGLDOCTOR_THOROUGH=1`` ten times as many, with ``SGLDOCTOR_EVERY_CALL=1`` each of them (``check``: with every error).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ pytestmark = [needs_gcc, pytest.mark.skipif(sys.platform != "linux", reason="nee
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 400 if os.environ.get("SGLDOCTOR_THOROUGH") else 40
+EVERY = bool(os.environ.get("SGLDOCTOR_EVERY_CALL"))
+PROCESSES = os.cpu_count() or 2
 ERRORS = (errno.EIO, errno.EACCES, errno.EINTR, errno.ENOSPC)
 
 
@@ -59,7 +61,7 @@ def run(shim: Path, command: list[str], under: Path, at: int, error: int, enviro
 
 def points(total: int, count: int) -> list[tuple[int, int]]:
     """Calls evenly spread over all, each with one of the errors in turn."""
-    step = max(1, total // count)
+    step = 1 if EVERY else max(1, total // count)
     return [(at, ERRORS[number % len(ERRORS)]) for number, at in enumerate(range(1, total + 1, step))]
 
 
@@ -112,8 +114,10 @@ def test_check(shim: Path, tmp_path: Path) -> None:
             wrong.append(f"{told}{claimed} is claimed of what could not be read")
         return wrong
 
-    with ThreadPoolExecutor(2) as pool:
-        wrong = [line for lines in pool.map(judged, points(total, SAMPLE)) for line in lines]
+    tried = [(at, error) for at in range(1, total + 1) for error in ERRORS] if EVERY else points(total, SAMPLE)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        wrong = [line for lines in pool.map(judged, tried) for line in lines]
+    print(f"{len(tried)} failures of {total} calls")
     assert not wrong, "\n".join(wrong)
 
 
@@ -154,6 +158,8 @@ def test_fix(shim: Path, uv_template: Path, wheels: Path, tmp_path: Path) -> Non
             wrong.append(told + "called repaired")
         return wrong
 
-    with ThreadPoolExecutor(2) as pool:
-        wrong = [line for lines in pool.map(judged, points(total, SAMPLE // 3)) for line in lines]
+    tried = points(total, SAMPLE // 3)
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        wrong = [line for lines in pool.map(judged, tried) for line in lines]
+    print(f"{len(tried)} failures of {total} calls")
     assert not wrong, "\n".join(wrong)
