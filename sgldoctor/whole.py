@@ -35,10 +35,10 @@ def save(path: str, data: bytes, mode: int = 0o666) -> None:
     Raises:
         InputError: it is a folder, or cannot be written.
     """
-    path = os.path.realpath(path)
-    if os.path.isdir(path):
-        raise InputError(f"cannot write {path}: it is a folder; name a file in it")
     try:
+        path = os.path.realpath(path)
+        if os.path.isdir(path):
+            raise InputError(f"cannot write {path}: it is a folder; name a file in it")
         if os.path.exists(path) and not os.path.isfile(path):
             with open(path, "wb") as stream:
                 stream.write(data)

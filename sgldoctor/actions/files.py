@@ -26,14 +26,13 @@ def followed(path: str) -> str:
     Raises:
         FixError: somebody else has laid a link there.
     """
-    real = os.path.realpath(path)
-    if os.path.islink(path):
-        try:
-            link, target = os.lstat(path), os.stat(path)
-        except OSError as error:
-            raise FixError(f"{path}: {error.strerror}") from error
-        if link.st_uid != target.st_uid:
-            raise FixError(f"{path} is a link that belongs to somebody else than {real}: it is not written through")
+    try:
+        real = os.path.realpath(path)
+        link, target = (os.lstat(path), os.stat(path)) if os.path.islink(path) else (None, None)
+    except OSError as error:
+        raise FixError(f"{path}: {error.strerror}") from error
+    if link is not None and target is not None and link.st_uid != target.st_uid:
+        raise FixError(f"{path} is a link that belongs to somebody else than {real}: it is not written through")
     return real
 
 

@@ -69,11 +69,11 @@ def take(target: Target) -> State:
     seen: set[str] = set()
     prefix = target.prefix.rstrip("/") + "/"
     for folder in [site, *(other for other in target.sites if other.startswith(prefix))]:
-        real = os.path.realpath(folder)
-        if not folder or real in seen or not os.path.isdir(folder):
-            continue
-        seen.add(real)
         try:
+            real = os.path.realpath(folder)
+            if not folder or real in seen or not os.path.isdir(folder):
+                continue
+            seen.add(real)
             entries = sorted(os.listdir(folder))
         except OSError as error:
             raise FixError(f"cannot list {folder}: {error.strerror or error}") from error

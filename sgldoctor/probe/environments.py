@@ -155,7 +155,7 @@ def _candidates(root: str, variables: Mapping[str, str]) -> Iterator[str]:
             path = os.path.join(folder, name)
             if not rooted.is_file(root, path):
                 continue
-            if own and os.path.realpath(folder) == os.path.realpath(own) and not _serves_models(own, root):
+            if own and rooted.resolve("/", folder) == rooted.resolve("/", own) and not _serves_models(own, root):
                 later.append(path)
             else:
                 yield path
@@ -238,7 +238,7 @@ def _ask(path: str, label: str) -> Layout:
         said = last[0] if len(last[0]) < 120 else f"exit status {answer.status}"
         raise InputError(f"{label}: not a Python interpreter ({said})") from None
     # A shim (pyenv, asdf) runs another interpreter, perhaps that of a virtual environment, which -S does not show.
-    if executable and os.path.realpath(executable) != os.path.realpath(path):
+    if executable and rooted.resolve("/", executable) != rooted.resolve("/", path):
         inner = os.path.dirname(os.path.dirname(executable))
         if os.path.isfile(inner + "/pyvenv.cfg"):
             found = _of_folder(inner, "/")

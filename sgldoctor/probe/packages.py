@@ -124,7 +124,7 @@ def _gone(target: Target) -> str:
     for name in ("python", "python3") if target.live and target.prefix else ():
         path = target.path(f"{target.prefix}/bin/{name}")
         if os.path.islink(path) and not os.path.exists(path):
-            return os.path.realpath(path)
+            return rooted.resolve("/", path)
     return ""
 
 

@@ -86,7 +86,7 @@ def _interpreter(pid: int, program: str, words: list[str], variables: Mapping[st
     VIRTUAL_ENV or of PATH that leads to the same program is taken.
     """
     root = f"/proc/{pid}/root"
-    here = rooted.inner(root, os.path.realpath(f"/proc/{pid}/cwd"))
+    here = rooted.inner(root, rooted.resolve("/", f"/proc/{pid}/cwd"))
     first = words[0] if words else ""
     tried = [os.path.join(here, first)] if "/" in first else []
     folders = [f"{variables['VIRTUAL_ENV']}/bin"] if variables.get("VIRTUAL_ENV") else []

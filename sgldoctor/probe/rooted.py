@@ -29,10 +29,15 @@ LINKS = 40
 def resolve(root: str, path: str) -> str:
     """Where ``path`` lies for us, every symbolic link followed as the target would follow it.
 
-    The result need not exist. A link loop, as well as ``..`` above the root, ends inside the root.
+    The result need not exist. A link loop, as well as ``..`` above the root, ends inside the root. A link that
+    cannot be read is noted, and not followed.
     """
     if root == "/":
-        return os.path.realpath(path)
+        try:
+            return os.path.realpath(path)
+        except (OSError, ValueError) as error:  # ``readlink`` on a failing disk
+            _note(path, error)
+            return os.path.abspath(path)
     todo = [part for part in path.split("/") if part and part != "."]
     todo.reverse()
     done: list[str] = []
@@ -44,7 +49,9 @@ def resolve(root: str, path: str) -> str:
             continue
         try:
             link = os.readlink(os.path.join(root, *done, part)) if links < LINKS else ""
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", None) != errno.EINVAL:  # no link
+                _note(path, error)
             link = ""
         if not link:
             done.append(part)
