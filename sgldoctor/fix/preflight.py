@@ -28,14 +28,15 @@ def refuse(target: Target, facts: Facts, installer: Installer, before: State) ->
     # A mount can be read-only while the permission bits say otherwise, and a disk can be full.
     probe = os.path.join(before.site, f".sgldoctor-{os.getpid()}")
     try:
-        with open(probe, "wb") as stream:
-            stream.write(b"\0" * 4096)
-            stream.flush()
+        try:
+            with open(probe, "wb") as stream:
+                stream.write(b"\0" * 4096)
+                stream.flush()
+        finally:
+            if os.path.exists(probe):
+                os.unlink(probe)
     except OSError as error:
         raise FixError(f"{before.site} cannot be written: {error.strerror}") from error
-    finally:
-        if os.path.exists(probe):
-            os.unlink(probe)
 
 
 def refuse_moves(moves: Iterable[Move], before: State) -> None:

@@ -116,6 +116,7 @@ RULES: dict[str, dict[str, Any]] = {
         "fact": [{"each": "packages.unpinned", "where": {"group": "nvidia"}, "unless": {"tolerated": True}}],
         "fix": [ALONE],
     },
+    "metadata-broken": {"fact": [{"each": "packages.broken", "where": {"needed": True}}], "fix": []},
     "flashinfer-differs": {"fact": [{"each": "flashinfer", "where": {"status": "differs"}}], "fix": [ALONE]},
     "token-limit": {
         "fact": [{"each": "environment", "where": {"name": "SGLANG_DEEPEP_NUM_MAX_DISPATCH_TOKENS_PER_RANK"}}],
