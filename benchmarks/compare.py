@@ -2,17 +2,21 @@
 
     python benchmarks/compare.py LAB [--tools DIR] [--work DIR] [--case NAME]... [--markdown FILE]
 
-LAB holds sound environments of SGLang (``good058``: ``uv venv good058; uv pip install -p good058 sglang==0.5.8``). Each
-case is a copy of one, made of hard links and then broken as ``tests/lab`` does. ``--tools`` is where the peers are
-installed, each in an environment of its own; what is absent there is installed from the package index first. A peer
-that examines the environment it runs in is run by the interpreter of the copy, with its own packages last on the path.
+LAB holds a sound environment of SGLang, ``good058``, and gets one from the package index where it does not (10 GB).
+Each case is a copy of it, made of hard links and then broken as ``tests/lab`` does. ``--tools`` is where the peers are
+installed, each in an environment of its own, from the package index where they are absent; this checkout is installed
+there anew each time. A peer that examines the environment it runs in is run by the interpreter of the copy, with its
+own packages last on the path. What each one said is kept in ``LAB/compare/CASE.TOOL.txt``: read it before you believe
+the table.
 
 What a tool prints of the sound environment counts as nothing said; of what is new in a broken one:
 
-- found: a line that complains, and names what is broken (the library or the package);
-- symptom: it dies of the fault, or repeats the exception that it met, so that the name stands in a traceback;
+- found: its report complains, and names what is broken (the library or the package), be it by quoting an exception;
+- trace: the name stands only in what Python prints by itself: the traceback that the tool dies of, or a warning;
 - wrong: it complains, of something else;
-- missed: no complaint. An alarm on the sound environment itself is counted as false.
+- missed: no complaint, though it may have been killed by a signal without a word.
+
+An alarm on the sound environment is counted as false: what the tool itself marks as an error, the missing GPU apart.
 """
 
 from __future__ import annotations
@@ -31,9 +35,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.lab.env import Copy, Variant, make
+from tests.lab.env import Copy, make
 from tests.lab.variants import ALL
 
+ROOT = str(Path(__file__).resolve().parents[1])
 SOUND = "sound-good058"
 CASES = (
     "v02-no-cudnn", "v04-no-nccl", "i05-no-cublas", "v13-libcudnn-deleted", "v14-libcudnn-cut", "f02-nccl-of-aarch64",
@@ -42,13 +47,22 @@ CASES = (
 )  # fmt: skip
 COMPLAINS = re.compile(
     r"(?i)error|problem|fail|mismatch|missing|incompatib|conflict|requires|cannot|not (?:found|installed|detected"
-    r"|available)|no module|undefined|damaged|gone|broken|wrong|critical|absent|is not the release"
+    r"|available)|no module|undefined|damaged|gone|broken|wrong|critical|absent|is not the release|has requirement"
 )
-FALSE = {"sgldoctor": r"^PROBLEM", "env-doctor": "❌|🔴", "cuda-doctor": r"\bD0\d\d\b", "mlenvdoctor": "CRITICAL"}
-"""How a tool marks what it calls a fault, for the sound environment; for the others the exit status tells."""
+BY_PYTHON = re.compile(r"^\S+\.py:\d+: \w*Warning: ")
+FALSE = {
+    "sgldoctor": r"^(?:PROBLEM|Cause)",
+    "env-doctor": "❌|🔴",
+    "cuda-doctor": r"✗ [A-Z]+\d\d\d",
+    "mlenvdoctor": "CRITICAL",
+}
+"""How a tool marks what it calls an error, for the sound environment; for the others the exit status tells."""
 DRIVER = re.compile(r"(?i)nvidia-smi|no (?:nvidia )?gpu|driver|cuda (?:is )?(?:not |un)available|libcuda\.so|nvml|nvcc")
 """That there is no GPU on the machine at hand is no false alarm."""
 RUNS = 3
+KINDS = ("found", "trace", "wrong", "missed")
+NEEDS_NVIDIA_SMI = "sglang.check_env"
+"""It dies without one, and so gets one that prints nothing; the others would be misled by it."""
 
 
 class Tool(NamedTuple):
@@ -62,7 +76,7 @@ class Tool(NamedTuple):
 
 TOOLS = (
     Tool("sgldoctor", "sgldoctor", ("check",)),
-    Tool("sglang.check_env", "", ("-m", "sglang.check_env"), inside=True),
+    Tool(NEEDS_NVIDIA_SMI, "", ("-m", "sglang.check_env"), inside=True),
     Tool("torch collect_env", "", ("-m", "torch.utils.collect_env"), inside=True),
     Tool("env-doctor", "env-doctor", ("check",), inside=True),
     Tool("cuda-doctor", "cuda-doctor", ("diagnose", "--verbose"), inside=True),
@@ -81,27 +95,60 @@ class Ran(NamedTuple):
     megabytes: float
 
 
-def install(tools: Path) -> dict[str, int]:
-    """Install what is absent; how many distributions each tool brings, pip and setuptools of the venv apart."""
-    counts = {}
+class Installed(NamedTuple):
+    """The version of a tool, and how many distributions it brings, pip and setuptools of the venv apart."""
+
+    version: str
+    distributions: int
+
+
+def install(tools: Path) -> dict[str, Installed]:
+    """Install the peers that are absent, and this checkout as it is now."""
+    found = {}
     for tool in TOOLS:
-        folder = tools / tool.name.replace(" ", "-")
+        folder = _folder(tools, tool)
         if not tool.distribution:
-            counts[tool.name] = 0
+            found[tool.name] = Installed("", 0)
             continue
-        if not (folder / "bin/python").exists():
+        python = str(folder / "bin/python")
+        ours = tool.distribution == "sgldoctor"
+        if not os.path.exists(python):
             subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-            ours = str(Path(__file__).resolve().parents[1]) if tool.name == "sgldoctor" else tool.distribution
-            subprocess.run([str(folder / "bin/python"), "-m", "pip", "install", "-q", "-U", ours], check=True)
-        names = {path.name.split("-")[0] for path in folder.glob("lib/python3*/site-packages/*.dist-info")}
-        counts[tool.name] = len(names - {"pip", "setuptools"}) or 1
-    return counts
+        elif not ours:
+            found[tool.name] = _installed(folder, tool)
+            continue
+        words = ["--force-reinstall", ROOT] if ours else ["-U", tool.distribution]
+        subprocess.run([python, "-m", "pip", "install", "-q", *words], check=True)
+        found[tool.name] = _installed(folder, tool)
+    return found
+
+
+def _installed(folder: Path, tool: Tool) -> Installed:
+    infos = folder.glob("lib/python3*/site-packages/*.dist-info")
+    names = {name: version for name, _, version in (path.stem.rpartition("-") for path in infos)}
+    version = names[tool.distribution.replace("-", "_")]
+    return Installed(version, len(names.keys() - {"pip", "setuptools"}) or 1)
+
+
+def _folder(tools: Path, tool: Tool) -> Path:
+    return tools / tool.name.replace(" ", "-")
+
+
+def lab(folder: Path) -> None:
+    """Make the sound environment where there is none."""
+    if (folder / "good058/bin/python").exists():
+        return
+    uv = str(Path(sys.executable).with_name("uv"))
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run([uv, "venv", "--python", sys.executable, str(folder / "good058")], check=True)
+    words = ["--python", str(folder / "good058/bin/python"), "sglang==0.5.8"]
+    subprocess.run([uv, "pip", "install", "-q", *words], check=True)
 
 
 def command(tool: Tool, tools: Path, copy: Copy) -> list[str]:
     """The words that run a tool on a copy."""
     python = str(copy.python)
-    folder = tools / tool.name.replace(" ", "-")
+    folder = _folder(tools, tool)
     words = [word.format(python=python) for word in tool.words]
     if not tool.distribution:
         return [python, *words]
@@ -129,24 +176,25 @@ def run(words: list[str], environ: dict[str, str]) -> Ran:
     return Ran(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text), int(status), seconds, int(peak) / 1024)
 
 
-def judge(variant: Variant, said: Ran, sound: Ran) -> str:
-    """``found``, ``symptom``, ``wrong`` or ``missed``, by what is new against the sound environment."""
+def judge(subject: str, said: Ran, sound: Ran) -> str:
+    """One of ``KINDS``, by what is new against the sound environment."""
     before = {_plain(line) for line in sound.text.splitlines()}
     new = [line for line in said.text.splitlines() if _plain(line) and _plain(line) not in before]
-    words = re.sub(r"^lib|^nvidia-", "", variant.subject)
+    words = re.sub(r"^lib|^nvidia-", "", subject)
     guilty = re.compile(re.escape(words).replace(r"\-", "[-_]"), re.IGNORECASE)
-    died = "Traceback (most recent call last)" in said.text and said.text not in sound.text
-    raw = re.compile(r"^\s*\w*(?:Error|Exception)\b.*: |cannot open shared object|\bNo module named\b")
-    named = [line for line in new if guilty.search(line) and COMPLAINS.search(line)]
-    if any(not raw.search(line) and "  File " not in line for line in named) and not died:
-        return "found"
-    if named or (died and any(guilty.search(line) for line in new)):
-        return "symptom"
+    died = "Traceback (most recent call last)" in said.text and "Traceback" not in sound.text
+    named = [line for line in new if guilty.search(line) and (died or COMPLAINS.search(line))]
+    if named:
+        return "trace" if died or all(BY_PYTHON.match(line) for line in named) else "found"
     return "wrong" if died or any(COMPLAINS.search(line) for line in new) else "missed"
 
 
 def _plain(line: str) -> str:
     return re.sub(r"[\d.]+ ?(?:ms|s|seconds)\b|\d\d:\d\d:\d\d|[\s│|]+", " ", line).strip()
+
+
+def _keep(work: Path, case: str, tool: Tool, said: Ran) -> None:
+    (work / f"{case}.{tool.name.replace(' ', '-')}.txt").write_text(said.text, encoding="utf-8")
 
 
 def false_alarms(tool: Tool, said: Ran) -> int:
@@ -166,66 +214,78 @@ def main() -> int:
     made.add_argument("--case", action="append", choices=CASES, help="only these (default: all)")
     made.add_argument("--markdown", type=Path, help="write the table there as well")
     asked = made.parse_args()
-    if not (asked.lab / "good058/bin/python").exists():
-        made.error(f"{asked.lab}: holds no good058 with SGLang 0.5.8")
-    counts = install(asked.tools)
+    lab(asked.lab)
+    installed = install(asked.tools)
     work = (asked.work or asked.lab) / "compare"
     stubs = Path(tempfile.mkdtemp(prefix="sgldoctor-compare-"))
     environ = {"PATH": os.environ["PATH"], "HOME": str(stubs), "COLUMNS": "160", "PYTHONIOENCODING": "utf-8"}
-    if not shutil.which("nvidia-smi"):  # check_env dies without one
+    environs = {tool.name: environ for tool in TOOLS}
+    if not shutil.which("nvidia-smi"):
         (stubs / "nvidia-smi").write_text("#!/bin/sh\nexit 0\n")
         (stubs / "nvidia-smi").chmod(0o755)
-        environ["PATH"] += f":{stubs}"
+        environs[NEEDS_NVIDIA_SMI] = {**environ, "PATH": f"{environ['PATH']}:{stubs}"}
     variants = {variant.name: variant for variant in ALL}
     sound = make(asked.lab, work / SOUND, variants[SOUND])
     first: dict[str, Ran] = {}
     figures: dict[str, tuple[float, float]] = {}
     for tool in TOOLS:
         # The sound environment has another path than each broken one; both are written as "COPY".
-        runs = [run(command(tool, asked.tools, sound), environ) for _ in range(RUNS)]
+        runs = [run(command(tool, asked.tools, sound), environs[tool.name]) for _ in range(RUNS)]
         first[tool.name] = runs[-1]._replace(text=runs[-1].text.replace(str(sound.folder), "COPY"))
+        _keep(work, SOUND, tool, first[tool.name])
         figures[tool.name] = (statistics.median(one.seconds for one in runs), max(one.megabytes for one in runs))
     verdicts: dict[str, dict[str, str]] = {tool.name: {} for tool in TOOLS}
+    killed = dict.fromkeys(verdicts, 0)
     for name in asked.case or CASES:
         copy = make(asked.lab, work / name, variants[name])
         for tool in TOOLS:
-            said = run(command(tool, asked.tools, copy), environ)
+            said = run(command(tool, asked.tools, copy), environs[tool.name])
             said = said._replace(text=said.text.replace(str(copy.folder), "COPY"))
-            (work / f"{name}.{tool.name.replace(' ', '-')}.txt").write_text(said.text, encoding="utf-8")
-            verdicts[tool.name][name] = judge(variants[name], said, first[tool.name])
+            _keep(work, name, tool, said)
+            verdicts[tool.name][name] = judge(variants[name].subject, said, first[tool.name])
+            killed[tool.name] += said.status < 0
         print(name, {tool.name: verdicts[tool.name][name] for tool in TOOLS}, flush=True)
         shutil.rmtree(copy.folder, ignore_errors=True)
     shutil.rmtree(sound.folder, ignore_errors=True)
     shutil.rmtree(stubs, ignore_errors=True)
-    table = rows(verdicts, first, figures, counts)
+    alarms = {tool.name: false_alarms(tool, first[tool.name]) for tool in TOOLS}
+    table = summary(verdicts, killed, alarms, figures, installed) + "\n\n" + by_case(verdicts)
     print(table)
     if asked.markdown:
         asked.markdown.write_text(table + "\n", encoding="utf-8")
     return 0
 
 
-def rows(
+def summary(
     verdicts: dict[str, dict[str, str]],
-    first: dict[str, Ran],
+    killed: dict[str, int],
+    alarms: dict[str, int],
     figures: dict[str, tuple[float, float]],
-    counts: dict[str, int],
+    installed: dict[str, Installed],
 ) -> str:
-    """The table as Markdown."""
-    total = len(verdicts["sgldoctor"])
+    """A row for each tool, as Markdown."""
     today = dt.datetime.now(tz=dt.timezone.utc).date()
     out = [
-        f"{today}, {total} faults in SGLang 0.5.8:",
+        f"{today}, {len(verdicts['sgldoctor'])} faults in SGLang 0.5.8:",
         "",
-        "| tool | found | symptom only | wrong | missed | false alarms | seconds | MB | distributions |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| tool | found | trace | wrong | missed | killed | false alarms | seconds | MB | distributions |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for tool in TOOLS:
         said = list(verdicts[tool.name].values())
         seconds, megabytes = figures[tool.name]
-        cells = [said.count(kind) for kind in ("found", "symptom", "wrong", "missed")]
-        alarms = false_alarms(tool, first[tool.name])
-        numbers = [*map(str, cells), str(alarms), f"{seconds:.2f}", f"{megabytes:.0f}", str(counts[tool.name])]
-        out.append(f"| {tool.name} | {' | '.join(numbers)} |")
+        version, distributions = installed[tool.name]
+        numbers = [*(said.count(kind) for kind in KINDS), killed[tool.name], alarms[tool.name]]
+        cells = [f"{tool.name} {version}".strip(), *map(str, numbers), f"{seconds:.2f}", f"{megabytes:.0f}"]
+        out.append(f"| {' | '.join(cells)} | {distributions} |")
+    return "\n".join(out)
+
+
+def by_case(verdicts: dict[str, dict[str, str]]) -> str:
+    """A row for each fault, as Markdown."""
+    out = [f"| fault | {' | '.join(tool.name for tool in TOOLS)} |", "|---" * (len(TOOLS) + 1) + "|"]
+    cases = verdicts["sgldoctor"]
+    out += [f"| {case} | {' | '.join(verdicts[tool.name][case] for tool in TOOLS)} |" for case in cases]
     return "\n".join(out)
 
 
