@@ -178,21 +178,29 @@ def defects(known: Knowledge, old: str, new: str) -> list[str]:
 
 
 def rules_touched(rules: Path, before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Rules with a text of SGLang that the new release no longer says, and what it says there instead."""
-    out = []
+    """Rules with a text of SGLang that the new release no longer says, and what it says there instead.
+
+    One line for each text, with all rules that wait for it.
+    """
+    waiting: dict[str, list[str]] = {}
     for path in sorted(rules.rglob("*.toml")):
         for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("log", ()):
             fits = partial(_fits, entry)
             was = [text for text in before if fits(text)]
             if not was or any(fits(text) for text in after):
                 continue
-            text = was[0]
-            there = [one for one, where in after.items() if where == before[text] and one not in before]
-            near = get_close_matches(text, there, 1, 0.4) or get_close_matches(
-                text, [one for one in after if one not in before], 1, 0.7
-            )
-            now = f"now “{_short(near[0])}”" if near else "vanished"
-            out.append(f"{path.parent.name}/{path.stem}: “{_short(text)}” ({before[text]}): {now}")
+            named = waiting.setdefault(was[0], [])
+            rule = f"{path.parent.name}/{path.stem}"
+            if rule not in named:
+                named.append(rule)
+    out = []
+    for text, names in waiting.items():
+        there = [one for one, where in after.items() if where == before[text] and one not in before]
+        near = get_close_matches(text, there, 1, 0.4) or get_close_matches(
+            text, [one for one in after if one not in before], 1, 0.7
+        )
+        now = f"now “{_short(near[0])}”" if near else "vanished"
+        out.append(f"{', '.join(names)}: “{_short(text)}” ({before[text]}): {now}")
     return out
 
 

@@ -22,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import changed
@@ -30,11 +32,13 @@ from packaging.version import InvalidVersion, Version
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("sgldoctor", "scripts", "rules")
+FIRST = ("flags", "releases")
+"""``flags`` makes a release known to all others, and ``variants`` reads what ``releases`` wrote."""
 STEPS = (
-    "flags", "releases", "variables", "messages", "sources", "defects", "variants", "quantization_limits",
-    "memory_heuristics", "launch_refusals", "launch_conflicts", "quantization_matches", "imported_names",
+    "imported_names", "messages", "variables", "quantization_matches", "launch_refusals", "quantization_limits",
+    "memory_heuristics", "sources", "defects", "variants", "launch_conflicts",
 )  # fmt: skip
-"""In this order: ``flags`` makes a release known to the others, ``variants`` reads what ``releases`` wrote."""
+"""What stands on these alone, each with data files of its own; side by side, the longest first."""
 
 
 def main() -> None:
@@ -106,19 +110,12 @@ def remade(folder: Path, *, offline: bool, write: bool) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="sgldoctor-update-") as scratch:
         for name in COPIED:
             shutil.copytree(ROOT / name, Path(scratch, name), ignore=shutil.ignore_patterns("__pycache__", "_rules.py"))
-        environment = {**os.environ, "PYTHONPATH": scratch, "XDG_CACHE_HOME": os.path.join(scratch, "cache")}
-        for step in STEPS:
-            begin = time.monotonic()
-            command = [sys.executable, os.path.join(scratch, "scripts", f"{step}.py"), str(folder.resolve())]
-            command += ["--offline"] if offline and step == "releases" else []
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=scratch, check=False)
-            last = (done.stdout.strip().splitlines() or [""])[-1]
-            print(f"  {step:20} {time.monotonic() - begin:5.0f} s  {last}", flush=True)
-            if done.stderr.strip():
-                print("   ", "\n    ".join(done.stderr.strip().splitlines()[-12:]), file=sys.stderr)
-            if done.returncode:
-                print(f"update: {step}.py failed; nothing was changed", file=sys.stderr)
-                raise SystemExit(1)
+        run = partial(_step, scratch, folder.resolve(), offline=offline)
+        # One by one as far as the next needs it; map hands on what a step raises, after those that run have ended.
+        for step in FIRST:
+            run(step)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(run, STEPS))
         made = Path(scratch, wheels.DATA.relative_to(ROOT))
         names = sorted(
             path.name
@@ -131,6 +128,21 @@ def remade(folder: Path, *, offline: bool, write: bool) -> list[str]:
             shutil.copyfile(made / name, part)
             part.replace(wheels.DATA / name)
         return names
+
+
+def _step(scratch: str, folder: Path, step: str, *, offline: bool) -> None:
+    environment = {**os.environ, "PYTHONPATH": scratch, "XDG_CACHE_HOME": os.path.join(scratch, "cache")}
+    command = [sys.executable, os.path.join(scratch, "scripts", f"{step}.py"), str(folder)]
+    command += ["--offline"] if offline and step == "releases" else []
+    begin = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=scratch, check=False)
+    last = (done.stdout.strip().splitlines() or [""])[-1]
+    print(f"  {step:20} {time.monotonic() - begin:5.0f} s  {last}", flush=True)
+    if done.stderr.strip():
+        print("   ", "\n    ".join(done.stderr.strip().splitlines()[-12:]), file=sys.stderr)
+    if done.returncode:
+        print(f"update: {step}.py failed; nothing was changed", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def say(since: str, before: list[str], report: Path | None) -> None:
