@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sgldoctor.derive.plan import Plan
     from sgldoctor.derive.wish import Wish
     from sgldoctor.fix.resolving import Resolved
+    from sgldoctor.knowledge.releases import Release
 
 EPILOG = """examples:
   sgldoctor plan
@@ -29,8 +30,9 @@ EPILOG = """examples:
   sgldoctor plan --sglang 0.5.13 --resolve         prove with uv, without installing, that it resolves
 
 Without --sglang the newest release that is known. Driver and glibc are those of this machine unless --driver and
---glibc name others; --elsewhere looks at neither. Nothing is installed. Exit status: 0 a plan, 1 impossible or not
-resolvable.
+--glibc name others; --elsewhere looks at neither. A release newer than all that are known is planned by its METADATA,
+where the active environment has it (uv pip install --no-deps). Nothing is installed. Exit status: 0 a plan,
+1 impossible or not resolvable.
 """
 FORMATS = ("human", "text", "shell", "constraints", "json")
 
@@ -52,7 +54,8 @@ def main(arguments: list[str]) -> int:
     args = made.parse_args(arguments)
     from sgldoctor.derive.plan import plan
 
-    made_plan = plan(_wish(args))
+    wish, itself = _wish(args)
+    made_plan = plan(wish, itself)
     resolved = None
     if args.resolve and not made_plan.refused:
         from sgldoctor.fix.resolving import resolve
@@ -69,15 +72,18 @@ def main(arguments: list[str]) -> int:
     return 0 if resolved is None or resolved.ok else 1
 
 
-def _wish(args: Namespace) -> Wish:
+def _wish(args: Namespace) -> tuple[Wish, Release | None]:
     from sgldoctor.derive.companions import COMPANIONS
     from sgldoctor.derive.wish import Wish
     from sgldoctor.knowledge import releases
 
     asked = common.release(args.sglang) or releases.newest()
-    if not releases.known(asked):
+    itself = None if releases.known(asked) else _installed(asked)
+    if not releases.known(asked) and itself is None:
         near = ", ".join(releases.versions()[-4:])
-        raise UsageError(f"--sglang {asked}: no release that is known; the newest are {near}")
+        raise UsageError(
+            f"--sglang {asked}: no release that is known, nor the one of the active environment; the newest are {near}"
+        )
     names = tuple(dict.fromkeys(name.strip() for name in getattr(args, "with").split(",") if name.strip()))
     strange = [name for name in names if name not in COMPANIONS]
     if strange:
@@ -85,7 +91,23 @@ def _wish(args: Namespace) -> Wish:
     driver, glibc, chosen = args.driver or "", args.glibc or "", args.compute_capability or ""
     if not args.elsewhere:
         driver, glibc, chosen = here(driver, glibc, chosen)
-    return Wish(asked, args.cuda or "", args.python or "", names, driver, glibc, os.uname().machine, chosen)
+    made = Wish(asked, args.cuda or "", args.python or "", names, driver, glibc, os.uname().machine, chosen)
+    return made, itself
+
+
+def _installed(asked: str) -> Release | None:
+    """A release newer than all that are known, by its METADATA in the active environment; None where it is absent."""
+    from sgldoctor.knowledge import releases
+    from sgldoctor.probe.environments import find
+    from sgldoctor.probe.packages import packages
+
+    if not releases.newer(asked):
+        return None
+    rows = packages(find(None, None, None, os.environ)).rows("packages")
+    row = next((row for row in rows if row["name"] == "sglang"), None)
+    if row is None or str(row["version"]).partition("+")[0] != asked:
+        return None
+    return releases.of_metadata(asked, str(row["requires_python"]), row["requires"])
 
 
 def here(driver: str, glibc: str, chosen: str) -> tuple[str, str, str]:
@@ -143,7 +165,7 @@ def _text(plan: Plan, resolved: Resolved | None, width: int) -> str:
         for reason in plan.refused:
             lines += paragraph("why", reason, width)
         return plain(lines)
-    lines = [[("title", f"SGLang {wish.sglang}, CUDA {plan.cuda}, Python {wish.python}: {len(plan.steps)} steps")]]
+    lines = [[("title", f"SGLang {wish.sglang}, {_cuda_of(plan)}, Python {wish.python}: {len(plan.steps)} steps")]]
     for number, step in enumerate(plan.steps, 1):
         lines += [[], [("title", f"{number}. {step.title}")]]
         lines += [[("command", f"     {command}")] for command in step.commands]
@@ -157,6 +179,10 @@ def _text(plan: Plan, resolved: Resolved | None, width: int) -> str:
     return plain(lines)
 
 
+def _cuda_of(plan: Plan) -> str:
+    return f"CUDA {plan.cuda}" if plan.cuda else "CUDA not known"
+
+
 def _shell(plan: Plan) -> str:
     """A script that a person can read; the environment's folder is its only argument."""
     wish = plan.wish
@@ -164,7 +190,7 @@ def _shell(plan: Plan) -> str:
         return ""
     lines = [
         "#!/usr/bin/env bash",
-        f"# SGLang {wish.sglang}, CUDA {plan.cuda}, Python {wish.python}. Usage: install.sh [FOLDER]",
+        f"# SGLang {wish.sglang}, {_cuda_of(plan)}, Python {wish.python}. Usage: install.sh [FOLDER]",
         "set -euo pipefail",
         'VENV="${1:-$PWD/sglang-venv}"',
         'export VIRTUAL_ENV="$VENV"',

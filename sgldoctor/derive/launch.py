@@ -75,6 +75,11 @@ def _judge(out: Facts, facts: Facts, line: Facts, number: int | None) -> None:
     open_ended = ("unknown", "ambiguous", "stray", "required") if entry == "router" else ()
     faults = [fault for fault in reading.faults if fault.kind not in open_ended]
     rows = [_completed(row, reading, judged) for row in _rows(faults, arguments, judged, serve=serve)]
+    doubtful = sorted({str(row["flag"]) for row in rows if row["kind"] == "unknown" and not row["certain"]})
+    if number is None and judged.newer and doubtful:
+        out.put_unknown(
+            "new options", f"{', '.join(doubtful)}: SGLang {judged.release}, the newest known, has no such option"
+        )
     if number is not None:
         rows = [{**row, "line": number} for row in rows if row["kind"] in _IN_LOGS]
     out.put("launch.invalid", rows, "derived")

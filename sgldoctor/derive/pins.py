@@ -11,7 +11,7 @@ from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
 from sgldoctor.knowledge import releases
 from sgldoctor.lazy import lazy
-from sgldoctor.versions import compare, satisfies, valid
+from sgldoctor.versions import compare, satisfies
 
 __all__ = ["derive", "pin"]
 
@@ -38,7 +38,7 @@ def derive(facts: Facts) -> Facts:
         result.put("sglang", _sglang(have["sglang"]), "derived")
     elif not facts.known("sglang") and facts.known("sglang.source"):
         result.put("sglang", _source(facts.one("sglang.source")), "derived")
-    _say_if_newer(str(result.value("sglang", "version") or ""), result)
+    _say_if_newer(facts, result)
     whole = _whole(facts, known, have)
     kernel = _kernel(facts, known, have, whole=whole)
     if kernel is not None:
@@ -85,14 +85,22 @@ def _source(row: Row) -> Row:
     }
 
 
-def _say_if_newer(version: str, result: Facts) -> None:
+def _say_if_newer(facts: Facts, result: Facts) -> None:
     """Say what a release is judged by that came out after all that are known."""
-    if valid(version) and not releases.known(version) and compare(version, releases.newest()) > 0:
-        result.put_unknown(
-            "knowledge",
-            f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): packages are judged "
-            f"by its own METADATA, options and variables by {releases.newest()}; a newer sgldoctor may know it",
-        )
+    installed_here = str(result.value("sglang", "version") or "")
+    version = installed_here or str(facts.value("sglang", "version") or "")
+    if not releases.newer(version) or (not installed_here and facts.known("launch.argument")):
+        return  # for a launch line alone, its derivation says so
+    how = (
+        f"packages are judged by its own METADATA, options and variables by {releases.newest()}"
+        if installed_here and facts.source("packages") != "log"
+        else f"messages, options and variables are judged by {releases.newest()}"
+    )
+    result.put_unknown(
+        "knowledge",
+        f"SGLang {version} is newer than all releases known here (up to {releases.newest()}): {how}; a newer "
+        "sgldoctor may know it",
+    )
 
 
 def _whole(facts: Facts, known: Table, have: dict[str, Row]) -> bool:

@@ -33,9 +33,9 @@ class Plan(NamedTuple):
     notes: tuple[str, ...]
 
 
-def plan(wish: Wish) -> Plan:
-    """The plan for a release that is known (``releases.known``)."""
-    found = releases.release(wish.sglang)
+def plan(wish: Wish, itself: Release | None = None) -> Plan:
+    """The plan for a release that is known (``releases.known``), or for one as ``itself`` tells."""
+    found = itself or releases.release(wish.sglang)
     if found is None:
         return Plan(wish, "", (), (f"SGLang {wish.sglang} is not a release that is known",), (), (), ())
     cuda = lane(found)
@@ -51,6 +51,14 @@ def plan(wish: Wish) -> Plan:
     steps += _lane_steps(found, pins, other)
     steps += _multimodal(found)
     notes: list[str] = []
+    if itself:
+        notes.append(
+            f"SGLang {found.version} is newer than all releases known here (up to {releases.newest()}): planned by the "
+            "METADATA of the one that is installed; a newer sgldoctor may know more of it"
+        )
+    if not cuda:
+        torch = _exact(found, "torch") or "its torch"
+        notes.append(f"for which CUDA torch {torch} is built, and so which driver it needs, is not known here")
     for name in COMPANIONS:
         if name in wish.companions:
             added, said = companion(name, found, other or cuda, wish, pinned(found, wish))
@@ -146,7 +154,7 @@ def _refuses_python(found: Release, python: str) -> str:
         until = f"; the newest release for it is {fitting[-1]}" if fitting else ""
         return f"SGLang {found.version} needs Python {found.requires_python}, not {python}{until}"
     newest = load("companions.json")["wheels"]["newest_python"]
-    if found.wheel != "pure" and compare(python, newest) > 0:
+    if found.wheel not in ("", "pure") and compare(python, newest) > 0:
         last = load("companions.json")["wheels"]["pure_until"]
         return (
             f"SGLang {found.version} has wheels up to Python {newest} only and no source distribution, so on {python} "
@@ -165,7 +173,7 @@ def _takes(version: str, python: str) -> bool:
 def _other_lane(found: Release, default: str, asked: str) -> tuple[str, list[str]]:
     """The lane that is asked for where it is not the default one, or why it cannot be had."""
     major = major_of(asked)
-    if not major or major == major_of(default):
+    if not major or not default or major == major_of(default):
         return "", []
     if major == "12":
         last = load("companions.json")["cuda12"]

@@ -7,13 +7,16 @@ Everything is read from ``data/sglang-releases.json`` (METADATA and source of th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from sgldoctor.lazy import lazy
 from sgldoctor.typed import Any, NamedTuple
-from sgldoctor.versions import compare
+from sgldoctor.versions import compare, valid
 
 SEPARATORS = lazy(r"[-_.]+")
+EXTRA = lazy(r"""extra\s*==\s*["']([^"']+)["']""")
+ASKED_BY_EXTRA = lazy(r"""\s*(?:and\s+)?extra\s*==\s*["'][^"']+["']""")
 
 
 class Check(NamedTuple):
@@ -77,6 +80,11 @@ def known(version: str) -> bool:
     return bool(version) and version.partition("+")[0] in load("sglang-releases.json")["releases"]
 
 
+def newer(version: str) -> bool:
+    """Whether a version came out after all releases that are known."""
+    return valid(version) and not known(version) and compare(version, newest()) > 0
+
+
 @lru_cache(maxsize=64)
 def release(version: str) -> Release | None:
     """What is known of a release; None where it is not known."""
@@ -96,6 +104,25 @@ def release(version: str) -> Release | None:
             Check(normalise(check["package"]), check["minimum"], check["effect"], check["where"])
             for check in data["version_checks"]
         ),
+    )
+
+
+def of_metadata(version: str, requires_python: str, requires: Sequence[str]) -> Release:
+    """A release as its own METADATA tells it, for one that is not known: no build day, tag or version checks."""
+    pins: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for line in requires:
+        text, _, marker = line.partition(";")
+        text = text.strip()
+        extra = EXTRA.search(marker)
+        left = ASKED_BY_EXTRA.sub("", marker).strip()
+        match = re.match(r"([\w.-]+)(.*)", text, re.DOTALL)
+        if match:
+            text = normalise(match[1]) + re.sub(r"[\s()]", "", match[2])
+        (extras.setdefault(extra[1], []) if extra else pins).append(text + (f"; {left}" if left else ""))
+    kernel = next((text for text in pins if re.match(r"(?:sglang|sgl)-kernel==", text)), "")
+    return Release(
+        version, "", requires_python, "", kernel, tuple(pins), {name: tuple(rows) for name, rows in extras.items()}, ()
     )
 
 

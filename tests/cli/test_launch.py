@@ -280,6 +280,8 @@ def test_a_release_newer_than_all_that_are_known(launch: Any) -> None:
     report = launch("--sglang", "v99.1", *EIGHT, "--", *SERVER, "--a-flag-of-tomorrow")
     assert (report["exit"], rules(report)) == (0, set())
     assert f"judged by {NEWEST}" in unknown(report)["flags"]
+    assert unknown(report)["new options"].startswith(f"--a-flag-of-tomorrow: SGLang {NEWEST}")
+    assert "new options" not in unknown(launch("--sglang", "v99.1", *EIGHT, "--", *SERVER))
 
 
 def test_a_server_of_diffusion_models_is_not_judged(launch: Any) -> None:

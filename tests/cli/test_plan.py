@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from sgldoctor.__main__ import main
 from sgldoctor.fix.tools import find_uv
 from sgldoctor.knowledge import releases
+from tests.lab_env import distribution
 
 NEWEST = releases.newest()
 KNOWN = [version for version in releases.versions() if version.startswith("0.5.")]
@@ -148,6 +150,32 @@ def test_resolve_without_uv_says_so(
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     assert main(["plan", "--elsewhere", "--resolve"]) == 2
     assert "needs uv" in capsys.readouterr().err
+
+
+REQUIRES = [
+    "torch==2.9.1", "sgl_kernel==99.1", "flashinfer_python[cu13]==0.9", "einops", "old==1; python_version < '3'",
+    "accelerate==1.2; extra == 'diffusion'",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("torch", "cuda"), [("2.9.1", "12.8"), ("98.0", "")])
+def test_a_release_newer_than_all_is_planned_by_its_metadata(
+    plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torch: str, cuda: str
+) -> None:
+    venv.create(tmp_path / "venv", symlinks=True)
+    (site,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    requires = [line.replace("2.9.1", torch) for line in REQUIRES]
+    distribution(site, "sglang", "99.0", requires, extra="Requires-Python: >=3.12")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path / "venv"))
+    said = plan("--sglang", "99.0")
+    assert (said["exit"], said["python"], said["cuda"]) == (0, "3.12", cuda)
+    assert said["requirements"] == ["sglang==99.0"]
+    assert {f"torch=={torch}", "sgl-kernel==99.1", "flashinfer-python==0.9"} <= set(said["pins"])
+    assert not [pin for pin in said["pins"] if pin.startswith(("accelerate", "old", "einops"))]
+    assert f"newer than all releases known here (up to {NEWEST})" in said["notes"][0]
+    assert [f"torch {torch} is built" in note for note in said["notes"][1:]] == [True] * (not cuda)
+    assert plan("--sglang", "99.0", "--python", "3.11")["exit"] == 1
+    assert main(["plan", "--sglang", "99.1"]) == 2
 
 
 @pytest.mark.network

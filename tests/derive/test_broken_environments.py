@@ -8,6 +8,7 @@ import pytest
 
 from sgldoctor.derive.pins import pin
 from sgldoctor.knowledge import releases
+from sgldoctor.pipeline import Options, explain
 from tests.lab_env import (
     CHECK,
     QUIET,
@@ -305,6 +306,20 @@ def test_a_release_newer_than_knowledge_is_judged_by_its_metadata(lab: Lab) -> N
     assert said.because.startswith(f"SGLang 99.0 is newer than all releases known here (up to {releases.newest()})")
     assert "judged by its own METADATA" in said.because
     assert not said.essential
+
+
+def test_a_log_of_a_release_newer_than_knowledge_says_so(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    text = "CUDA available: True\nPyTorch: 2.9.1+cu128\nsglang: {}\n"
+    text += "ImportError: libcudnn.so.9: cannot open shared object file: No such file\n"
+    for release, told in (("99.0", 1), (releases.newest(), 0)):
+        log.write_text(f"Python: 3.11.7\n{text.format(release)}")
+        report = explain([str(log)], Options())
+        assert report.findings[0].rule.cause == "missing-libcudnn"
+        said = [entry.because for entry in report.facts.unknown if entry.what == "knowledge"]
+        assert len(said) == told
+        assert all(f"newer than all releases known here (up to {releases.newest()})" in because for because in said)
+        assert not any("METADATA" in because for because in said)
 
 
 def test_a_companion_that_does_not_fit_the_right_torch_is_the_one_to_blame(lab: Lab) -> None:
