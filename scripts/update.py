@@ -7,7 +7,7 @@
 Every script that reads SGLang's wheels runs over a copy of this checkout, and its data files are taken over only when
 all have succeeded: one that fails leaves the checkout as it is. What they write depends on the wheels alone, so running
 it again changes nothing. Wheels are kept in --wheels; the first time, those of all known releases are downloaded
-(0.2 GB). Python must be one that the newest wheels are built for.
+(0.4 GB). Python must be one that the newest wheels are built for.
 
 Exit status: 0 up to date or updated, 1 a script failed, 2 usage or no answer from the package index.
 """
