@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgldoctor.events import Event
-from tests.rules.make import exceptions, findings, log_rule, roles
+from sgldoctor.facts import Facts
+from tests.rules.make import exceptions, findings, log_rule, roles, rule
 
 
 def test_first_in_time_is_the_best_cause() -> None:
@@ -138,3 +139,41 @@ def test_there_is_always_a_cause_where_a_cause_rule_fired(
         assert found[0].role == "cause"
         causes = {finding.rule.slug for finding in found if finding.role == "cause"}
         assert all(finding.explained_by in causes for finding in found if finding.role == "symptom")
+
+
+def test_an_echo_that_was_read_from_the_machine_has_the_cause_of_the_log() -> None:
+    facts = Facts()
+    facts.put("packages", {"name": "numpy"}, "probe")
+    echo = rule("echo", fact=[{"each": "packages"}], role="symptom")
+    found = findings(exceptions("fault"), echo, log_rule("real", "fault"), facts=facts)
+    assert roles(found) == {"real": "cause", "echo": "symptom"}
+    assert found[1].explained_by == "real"
+
+
+def test_what_failed_in_the_log_comes_before_what_was_read_from_the_machine() -> None:
+    facts = Facts()
+    facts.put("packages", {"name": "numpy"}, "probe")
+    machine = rule("a-machine", fact=[{"each": "packages"}])
+    assert list(roles(findings(exceptions("fault"), machine, log_rule("b-log", "fault"), facts=facts))) == [
+        "b-log",
+        "a-machine",
+    ]
+
+
+def test_two_subjects_of_one_rule_do_not_explain_each_other() -> None:
+    wide = rule("wide", log=[{"anchor": "fault", "pattern": r"fault (?P<name>\w{1,9})"}], subject="{name}",
+                explains=["wide"])  # fmt: skip
+    found = findings(exceptions("fault one", "fault two"), wide)
+    assert [(finding.subject, finding.role) for finding in found] == [("one", "cause"), ("two", "cause")]
+
+
+def test_a_frame_is_explained_by_a_fault_before_it_not_by_one_after_it() -> None:
+    frame, real = log_rule("frame", "CRITICAL", frame=True), log_rule("real", "fault")
+    assert roles(findings(exceptions("fault", "CRITICAL"), frame, real)) == {"real": "cause", "frame": "symptom"}
+    assert roles(findings(exceptions("CRITICAL", "fault"), frame, real)) == {"real": "cause", "frame": "cause"}
+
+
+def test_before_may_name_a_cause() -> None:
+    kind = log_rule("a", "fault-a", cause="kind")
+    first = log_rule("b", "fault-b", before=["kind"])
+    assert list(roles(findings(exceptions("fault-a", "fault-b"), kind, first))) == ["b", "a"]

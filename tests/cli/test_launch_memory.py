@@ -158,3 +158,28 @@ def test_every_release_and_model_gets_an_answer(launch: Any, model: str, sglang:
     """Enough memory: no alarm, whatever the model's kind of attention and quantization."""
     said = launch(model, 180.0, "--tp", "8", gpus=8, sglang=sglang)
     assert not said["rules"] & {"kv-cache-cannot-fit", "weights-larger-than-gpu", "kv-pool-below-context"}
+
+
+def test_weights_as_large_as_the_gpu_do_not_fit(launch: Any, tmp_path: Path) -> None:
+    """The CUDA context takes its part of every GPU."""
+    (tmp_path / "model").mkdir()
+    safetensors(tmp_path / "model" / "model.safetensors", {"model.layers.0.mlp.up_proj.weight": ("BF16", 24 << 30)})
+    assert launch("Qwen3-8B", 23.5)["verdict"] == "weights"
+
+
+def test_without_tokens_no_request_fits(launch: Any) -> None:
+    said = launch("Qwen3-32B", 79.6, "--mem-fraction-static", "0.6")
+    assert (said["tokens"], said["concurrency"]) == (0, 0)
+
+
+def test_graphs_of_prefill_and_of_larger_batches_are_paid_for(launch: Any) -> None:
+    plain = launch("Qwen3-0.6B", 23.5, sglang="0.5.8")["fraction"]
+    assert launch("Qwen3-0.6B", 23.5, "--enable-piecewise-cuda-graph", sglang="0.5.8")["fraction"] < plain
+    plain = launch("Qwen3-0.6B", 23.5)["fraction"]
+    assert launch("Qwen3-0.6B", 23.5, "--cuda-graph-max-bs-decode", "512")["fraction"] < plain
+
+
+def test_a_vision_tower_has_its_part_of_the_reserve(launch: Any) -> None:
+    said = launch("Kimi-K2.5", 180.0, "--tp", "8", gpus=8)["fraction"]
+    assert said < launch("Kimi-K2.5", 180.0, "--tp", "8", "--language-only", gpus=8)["fraction"]
+    assert said == round(said, 3)

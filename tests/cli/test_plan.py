@@ -201,3 +201,49 @@ def test_a_resolver_agrees_on_the_lane_of_cuda_12(plan: Any, sglang: str, python
     said = plan("--sglang", sglang, "--cuda", "12", "--python", python, "--elsewhere", "--resolve")
     assert not said["refused"]
     assert said["resolved"]["ok"], said["resolved"]
+
+
+def _commands(said: Any, title: str) -> list[dict[str, Any]]:
+    return [step for step in said["steps"] if step["title"].startswith(title)]
+
+
+def test_the_deepep_chain_says_what_is_fetched_built_and_why(plan: Any) -> None:
+    known = releases.load("companions.json")["deepep"]
+    said = plan("--sglang", "0.5.8", "--with", "deepep")
+    gdrcopy, nvshmem, deepep = _commands(said, "DeepEP")
+    assert gdrcopy["commands"][0] == f"git clone -b v{known['gdrcopy_version']} {known['gdrcopy']} gdrcopy"
+    assert [command.split()[0] for command in gdrcopy["commands"]] == ["git", "make", "make"]
+    assert gdrcopy["why"].startswith("NVSHMEM reaches GPU memory from the CPU")
+    (pinned,) = [pin for pin in said["pins"] if pin.startswith("nvidia-nvshmem")]
+    assert nvshmem["commands"] == [f"uv pip install --no-deps {pinned}"]
+    assert nvshmem["why"].startswith("torch's own wheel")
+    assert nvshmem["moves"].startswith("nothing")
+    commit = releases.load("docker-pins.json")["snapshots"][-1]["pins"]["deepep_commit"]
+    assert f"git -C DeepEP checkout {commit}" in deepep["commands"]
+    assert any('TORCH_CUDA_ARCH_LIST="9.0"' in command for command in deepep["commands"])
+    assert deepep["moves"] == known["moves"]
+
+
+def test_the_capability_that_deepep_is_built_for_is_told_where_nobody_named_it(plan: Any) -> None:
+    told = "DeepEP is built for compute capability 9.0; name another with --compute-capability"
+    assert told in plan("--sglang", "0.5.8", "--with", "deepep")["notes"]
+    assert told not in plan("--sglang", "0.5.8", "--with", "deepep", "--compute-capability", "10.0")["notes"]
+
+
+def test_mooncake_is_the_one_of_the_images_of_that_time_or_the_nearest(plan: Any) -> None:
+    (first, oldest), *_, (last, newest) = releases.image_pins("mooncake-transfer-engine")
+    for sglang, version in (("0.5.4", oldest), (first, oldest), (last, newest), ("0.5.10", newest)):
+        (step,) = _commands(plan("--sglang", sglang, "--with", "mooncake"), "Mooncake")
+        assert step["commands"][0] == f"uv pip install --no-deps mooncake-transfer-engine=={version}"
+        assert step["why"].startswith("--disaggregation-transfer-backend mooncake")
+        assert step["moves"] == "nothing: it does not depend on torch"
+    (entry,) = [entry for entry in releases.load("companions.json")["mooncake"] if "least" in entry]
+    (step,) = _commands(plan("--sglang", NEWEST, "--with", "mooncake"), "Mooncake")
+    assert step["commands"][0] == f'uv pip install --no-deps "{entry["package"]}>={entry["least"]}"'
+
+
+def test_vllm_is_installed_into_an_environment_of_its_own(plan: Any) -> None:
+    (step,) = _commands(plan("--sglang", NEWEST, "--python", "3.12", "--with", "vllm"), "vLLM, in a second environment")
+    assert step["commands"] == [
+        'uv venv --python 3.12 "$VENV-vllm"', 'VIRTUAL_ENV="$VENV-vllm" uv pip install vllm'
+    ]  # fmt: skip

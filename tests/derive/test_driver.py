@@ -109,3 +109,31 @@ def test_equal_gpus_are_not_mixed() -> None:
     made = Facts()
     made.put("gpus", [gpu(0, 0), gpu(1, 0)], "probe")
     assert derive(made).rows("gpus.mixed") == ()
+
+
+def test_a_driver_that_runs_no_cuda_that_is_known_is_told_without_one() -> None:
+    row = derive(facts("304.137", "12.8")).one("driver.minimum")
+    assert row["supports"] == ""
+    assert row["note"].endswith("installed is 304.137")
+
+
+def test_a_gpu_that_is_too_old_is_named() -> None:
+    made = Facts()
+    made.put(
+        "gpus", [{"index": 0, "name": "Tesla K80", "capability": "3.7"}, {"index": 1, "capability": "3.7"}], "probe"
+    )
+    found = derive(made).rows("gpus.unsupported")
+    assert [(row["index"], row["name"], row["capability"]) for row in found] == [
+        (0, "Tesla K80", "3.7"),
+        (1, "", "3.7"),
+    ]
+
+
+def test_a_busy_gpu_says_how_much_is_left_and_who_holds_it() -> None:
+    made = Facts()
+    gpu = {"index": 1, "memory_used_percent": 50.0, "memory_free_mib": 40000, "memory_total_mib": 80000}
+    made.put("gpus", [{"index": 0, "memory_used_percent": 1.0}, gpu], "probe")
+    made.put("gpu.processes", [{"index": 0, "name": "x", "pid": 1}, {"index": 1, "name": "python", "pid": 7}], "probe")
+    assert derive(made).rows("gpu.busy") == (
+        {"index": 1, "free_mib": 40000, "total_mib": 80000, "percent": 50.0, "holders": "python (pid 7)"},
+    )

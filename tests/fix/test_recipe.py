@@ -281,3 +281,35 @@ def test_commands_are_for_the_environment_probed_also_when_a_log_names_another()
     facts.put("python", {"executable": "/opt/venv/bin/python", "chosen": "--venv /opt/venv"}, "probe")
     facts.put("packages", {"name": "pip", "version": "26"}, "probe")
     assert "/opt/venv/bin/python" in one(action, facts=facts).actions[0].command()
+
+
+def test_pins_of_many_releases_stand_where_the_recipe_has_them() -> None:
+    before = {"do": "set-env", "name": "NCCL_DEBUG", "value": "INFO"}
+    wheel = {"do": "install", "packages": ["{pin:nvidia-nccl}"], "deps": False}
+    fix = one(before, wheel, {"do": "manual", "text": "start again"})
+    assert fix.actions[0] == SetEnv("NCCL_DEBUG", "INFO")
+    assert fix.actions[-1] == Manual("start again")
+    assert all(isinstance(action, Install) for action in fix.actions[1:-1])
+
+
+def test_older_releases_than_are_shown_are_mentioned() -> None:
+    fix = one({"do": "install", "packages": ["{pin:flashinfer-python}"]}, pins={})
+    assert len(fix.actions) == 6
+    assert "Older releases: name yours with --sglang." in fix.note.split("  ")[0]
+    assert fix.note.startswith("Older releases")
+
+
+def test_a_hostile_name_beside_a_pin_of_an_unknown_release_stays_advice() -> None:
+    fix = one({"do": "install", "packages": ["{pin:nvidia-nccl}", "{name}"]}, params={"name": "x; reboot"}, pins={})
+    assert fix.safety == "manual"
+    assert fix.actions
+    assert all(not action.command() for action in fix.actions)
+
+
+def test_an_environment_without_pip_is_repaired_by_uv() -> None:
+    facts = Facts()
+    facts.put("python", {"executable": "/nowhere/bin/python", "chosen": "--venv /nowhere"}, "probe")
+    action = {"do": "install", "packages": ["numpy"]}
+    assert one(action, facts=facts).actions[0].command().startswith("uv pip install --python /nowhere/bin/python ")
+    facts.put("packages", {"name": "pip", "version": "26"}, "probe")
+    assert one(action, facts=facts).actions[0].command().startswith("/nowhere/bin/python -m pip install ")
