@@ -7,8 +7,10 @@ from typing import Any
 from sgldoctor.derive import needs, pins
 from sgldoctor.facts import Facts
 
+Package = tuple[str, str] | tuple[str, str, list[str]]
 
-def facts(*packages: tuple[str, str] | tuple[str, str, list[str]], sglang: str = "", source: str = "probe") -> Facts:
+
+def facts(*packages: Package, sglang: str = "", source: str = "probe") -> Facts:
     made = Facts()
     rows: list[dict[str, Any]] = []
     for name, version, *requires in packages:
@@ -57,7 +59,7 @@ def unpinned(made: Facts, name: str) -> dict[str, Any]:
 
 def test_only_who_asks_for_that_very_package_may_have_moved_it() -> None:
     sglang = ("sglang", "0.5.8", ["xgrammar==0.1.27"])
-    moved = ("xgrammar", "0.1.29", [])
+    moved: Package = ("xgrammar", "0.1.29", [])
     other = ("other", "1.0", ["outlines>=0.1.28"])
     assert unpinned(facts(sglang, moved, other), "xgrammar")["mover"] == ""
     assert unpinned(facts(sglang, moved, other, ("mover", "1.0", ["xgrammar>=0.1.28"])), "xgrammar")["mover"] == "mover"
@@ -93,12 +95,12 @@ def test_the_label_of_the_kernel_tells_the_lane_of_the_torch_that_is_to_come() -
 
 def test_who_asks_for_the_wheel_of_the_other_major() -> None:
     torch = ("torch", "2.9.1", ["nvidia-cudnn-cu12==9.10.2.21"])
-    both = (("nvidia-cudnn-cu12", "9.10.2.21", []), ("nvidia-cudnn-cu13", "9.13.0.50", []))
+    both: tuple[Package, ...] = (("nvidia-cudnn-cu12", "9.10.2.21", []), ("nvidia-cudnn-cu13", "9.13.0.50", []))
 
-    def asked(*packages: tuple[str, str] | tuple[str, str, list[str]]) -> str:
+    def asked(*packages: Package) -> str:
         return str(pins.derive(facts(*packages)).one("packages.mixed_cuda")["asked_by"])
 
     assert asked(torch, *both) == ""
     assert asked(torch, *both, ("cupy", "1.0", ["nvidia-cudnn-cu13>=9"])) == "cupy"
-    plain = [(name, version) for name, version, _ in (torch, *both)]
+    plain = [(package[0], package[1]) for package in (torch, *both)]
     assert asked(*plain) == "somebody"
