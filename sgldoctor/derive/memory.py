@@ -146,8 +146,8 @@ def _default(
         deepep=s.text("--moe-a2a-backend") == "deepep", prefill_graph=_prefill_graph(s), mla=bool(model.get("mla")),
     )  # fmt: skip
     fraction = reserve.fraction(known, total_mib, wants)
-    vision = model.get("vision_heads") is not None
-    return fraction * _for_images(model) if vision and not s.on("--language-only") else fraction
+    # A tower whose sizes have names of their own (Kimi) counts as one of the sizes that SGLang then takes.
+    return fraction * _for_images(model) if model.get("vision") and not s.on("--language-only") else fraction
 
 
 def _prefill_graph(s: Settings) -> bool:

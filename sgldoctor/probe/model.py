@@ -179,6 +179,7 @@ def dimensions(config: Mapping[str, Any]) -> tuple[Row, list[tuple[str, str]]]:
         "expert_intermediate": number(*_EXPERT_SIZES) if experts else None,
         "dense_layers": _dense_layers(text, experts),
         "shared_intermediate": number("shared_expert_intermediate_size") if experts else None,
+        "vision": isinstance(config.get("vision_config"), dict),
         "vision_heads": None,
         "vision_layers": None,
         "vision_hidden": None,

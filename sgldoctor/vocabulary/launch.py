@@ -85,6 +85,7 @@ LAUNCH: dict[str, dict[str, str]] = {
         "qk_nope_head_dim": "MLA only",
         "qk_rope_head_dim": "MLA only",
         "v_head_dim": "MLA only",
+        "vision": "whether its configuration has a vision tower of its own (vision_config)",
         "vision_heads": "attention heads of the vision tower, None if there is none",
         "vision_layers": "layers of the vision tower, None if the config does not say",
         "vision_hidden": "hidden size of the vision tower, None if the config does not say",

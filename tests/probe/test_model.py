@@ -118,7 +118,13 @@ def test_nested_configs(key: str) -> None:
 
 def test_an_omni_model_nests_twice() -> None:
     row, _ = dimensions({"thinker_config": {"text_config": LLAMA, "vision_config": {"num_heads": 16}}})
-    assert (row["heads"], row["vision_heads"]) == (32, 16)
+    assert (row["heads"], row["vision_heads"], row["vision"]) == (32, 16, False)
+
+
+def test_a_vision_tower_need_not_say_its_heads() -> None:
+    """Kimi's towers name their sizes ``vt_hidden_size`` and the like: SGLang then takes what it holds for usual."""
+    row, _ = dimensions({**LLAMA, "vision_config": {"vt_num_attention_heads": 16, "vt_hidden_size": 1152}})
+    assert (row["vision"], row["vision_heads"], row["vision_hidden"]) == (True, None, None)
 
 
 @pytest.mark.parametrize(
