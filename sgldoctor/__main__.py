@@ -23,15 +23,17 @@ def _main(argv: Sequence[str]) -> int:
     arguments = list(argv)
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         _open_closed()
-    if arguments[:1] in (["--version"], ["-V"]):
-        from sgldoctor import __version__
-
-        print(f"sgldoctor {__version__}")
-        return 0
-    from sgldoctor.cli import dispatch
     from sgldoctor.errors import DoctorError
 
     try:
+        if arguments[:1] in (["--version"], ["-V"]):
+            from sgldoctor import __version__
+
+            print(f"sgldoctor {__version__}")
+            sys.stdout.flush()
+            return 0
+        from sgldoctor.cli import dispatch
+
         return dispatch(arguments)
     except DoctorError as error:
         print(f"sgldoctor: {error}", file=sys.stderr)

@@ -40,6 +40,7 @@ class Given(NamedTuple):
         gpus: how many GPUs there are.
         memory_mib: memory of each, in MiB.
         capability: compute capability of each, such as ``9.0``.
+        why: where :attr:`sglang` comes from.
     """
 
     sglang: str = ""
@@ -47,6 +48,7 @@ class Given(NamedTuple):
     gpus: int | None = None
     memory_mib: int | None = None
     capability: str = ""
+    why: str = "given with --sglang"
 
 
 class Place(NamedTuple):
@@ -97,7 +99,7 @@ def surroundings(given: Given, place: Place) -> Facts:
     facts = Facts()
     if given.sglang:
         known = releases.known(given.sglang)
-        facts.put("sglang", {"version": given.sglang, "known": known, "inferred": "given with --sglang"}, "launch")
+        facts.put("sglang", {"version": given.sglang, "known": known, "inferred": given.why}, "launch")
     if place.elsewhere:
         facts.put_unknown("packages", place.elsewhere)
     else:

@@ -172,7 +172,7 @@ def made(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no valid JSON"),
+        (b"", "is empty: not a snapshot"),
         (b"\x00\xff\xfe", "no valid JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a snapshot"),

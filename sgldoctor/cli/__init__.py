@@ -45,7 +45,7 @@ examples:
   sgldoctor --explain-json-schema          the JSON schema of every report
 
 'sgldoctor COMMAND --help' explains a command. Exit status: 0 healthy, 1 problems, 2 usage or unreadable input,
-3 nothing wrong found but something essential could not be judged.
+3 nothing wrong found but something essential is unknown.
 """
 
 

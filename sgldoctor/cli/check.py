@@ -32,8 +32,13 @@ def main(arguments: list[str]) -> int:
         EPILOG,
         fix.FORMATS,
     )
-    made.add_argument("--launch", metavar="CMD", default="", help="a launch line to judge as well")
-    made.add_argument("--model", metavar="M", default="", help="a model folder or hub id to judge the launch line with")
+    made.add_argument("--launch", metavar="CMD", help="a launch line to judge as well")
+    made.add_argument(
+        "--model",
+        metavar="M",
+        default="",
+        help="a model folder or hub id: are its files here and whole, does it fit the launch line",
+    )
     made.add_argument(
         "--area", metavar="A", action="append", default=[], help="only rules of this area; may be repeated"
     )
@@ -47,10 +52,12 @@ def main(arguments: list[str]) -> int:
     fix.add_options(made)
     args = made.parse_args(arguments)
     fix.check_options(args)
+    if args.launch is not None and not args.launch.strip():
+        raise UsageError("--launch: the launch line is empty")
     from sgldoctor import pipeline
 
     options = common.options(args)
-    asked = pipeline.Asked(args.launch, args.model, tuple(args.area), args.deep)
+    asked = pipeline.Asked(args.launch or "", args.model, tuple(args.area), args.deep)
     if args.snapshot:
         from sgldoctor import recheck
 

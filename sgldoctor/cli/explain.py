@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
     fix.add_options(made)
     args = made.parse_args(arguments)
     fix.check_options(args)
+    if args.pid is not None and not (args.here or args.fix):
+        raise UsageError("--pid goes with --here or --fix: without them only the log is read")
     release = common.release(args.sglang)
     files = args.files or ["-"]
     if files == ["-"] and sys.stdin.isatty():

@@ -71,6 +71,11 @@ def check_options(args: Namespace) -> None:
     """Raise UsageError where options for a repair are given without ``--fix``, or do not go together."""
     if not args.fix and (args.dry_run or args.yes or args.unsafe or args.prefer or args.format == "shell"):
         raise UsageError("--dry-run, --yes, --unsafe, --prefer and --format shell go with --fix")
+    steered = args.installer != "auto" or args.find_links or args.no_index or args.constraint
+    if not args.fix and (steered or args.break_system_packages):
+        raise UsageError("the options of the installer (--installer, --find-links, --no-index, ...) go with --fix")
+    if args.fix:
+        settings(args)  # complains of files that are not there, also where nothing is to be repaired
     if args.format == "shell" and not args.dry_run:
         raise UsageError("--format shell shows a plan and changes nothing: say --dry-run as well")
 

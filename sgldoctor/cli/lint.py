@@ -88,5 +88,6 @@ def _judged(path: str, given: Given, options: Options) -> list[Report]:
     for line in lines:
         of_image = facts_of(line).value("launch", "release")
         release = given.sglang or ("" if of_image else releases()[-1])
-        out += each([line], path, given._replace(sglang=release), place, options)
+        why = given.why if given.sglang else "the newest known"
+        out += each([line], path, given._replace(sglang=release, why=why), place, options)
     return out

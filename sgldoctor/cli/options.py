@@ -97,7 +97,10 @@ class Parser:
         if strange:
             lost = not strange[0].startswith("-") and at == len(arguments)
             hint = f"; the {what} comes after '--'" if lost else ""
-            raise UsageError(f"unrecognized arguments: {' '.join(strange)}{hint}\ntry '{self.prog} --help'")
+            said = f"unrecognized arguments: {' '.join(strange)}"
+            names = [name for _, names, _ in self._options for name in names]
+            forms = next((keys["choices"] for _, names, keys in self._options if "--format" in names), ())
+            raise UsageError(f"{said}{hint or meant(said, names, forms)}\ntry '{self.prog} --help'")
         return args, list(arguments[at + 1 :])
 
     def parse_known_args(self, arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
@@ -155,10 +158,22 @@ class Parser:
 
         optional = [keys.get("metavar", names[0]) for _, names, keys in self._options if keys.get("nargs") == "*"]
         choices = {names[0]: keys["choices"] for _, names, keys in self._options if keys.get("choices")}
+        forms = choices.get("--format", ())
+        known = [name for _, names, _ in self._options for name in names if name.startswith("--")]
 
         class Full(argparse.ArgumentParser):
+            def print_help(self, file: Any = None) -> None:
+                # argparse passes over an error of writing: a full disk would look like a help text that was read.
+                import sys
+
+                out = file or sys.stdout
+                out.write(self.format_help())
+                out.flush()
+
             def error(self, message: str) -> Any:
-                raise UsageError(f"{_worded(message, optional, choices)}\ntry '{self.prog} --help'")
+                raise UsageError(
+                    f"{_worded(message, optional, choices)}{meant(message, known, forms)}\ntry '{self.prog} --help'"
+                )
 
         made = Full(
             prog=self.prog,
@@ -186,6 +201,20 @@ class Group:
     def add_argument(self, *names: str, **keys: Any) -> None:
         """As :meth:`Parser.add_argument`."""
         self._parser.add_argument(*names, group=self._heading, **keys)
+
+
+def meant(message: str, known: Sequence[str], forms: Sequence[str]) -> str:
+    """What was probably meant by the first option that is none, as the end of the complaint about it."""
+    _, here, words = message.partition("unrecognized arguments: ")
+    word = words.split(" ")[0].partition("=")[0] if here else ""
+    if not word.startswith("--"):
+        return ""
+    if word[2:] in forms:
+        return f"; did you mean '--format {word[2:]}'?"
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def refusal(message: str) -> Exception:

@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--accept", action="store_true", help="test: write the findings as accepted")
     made.add_argument("--from", metavar="LOG", default="", help="new: draft it from the failure in this log")
     args = made.parse_args(arguments)
+    _fitting(args)
     if args.action == "lint":
         return _lint(args)
     if args.action == "new":
@@ -54,6 +55,18 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.cli.fixtures import test
 
     return test(rules, args.names, _fixtures(args), accept=args.accept)
+
+
+def _fitting(args: Namespace) -> None:
+    """Raise UsageError for what an action would pass over in silence."""
+    if args.action in ("list", "docs") and args.names:
+        raise UsageError(f"rules {args.action} takes no names; 'sgldoctor rules show {args.names[0]}' shows one rule")
+    if args.accept and args.action != "test":
+        raise UsageError("--accept goes with 'rules test'")
+    if vars(args)["from"] and args.action != "new":
+        raise UsageError("--from goes with 'rules new'")
+    if args.format == "json" and args.action not in ("list", "show"):
+        raise UsageError("--format json goes with 'rules list' and 'rules show'")
 
 
 def _fixtures(args: Namespace) -> str:

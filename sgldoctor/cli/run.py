@@ -51,6 +51,10 @@ def main(arguments: list[str]) -> int:
         raise UsageError("give a command after '--' (try 'sgldoctor run --help')")
     if args.bundle and os.path.isdir(args.bundle):
         raise UsageError(f"--bundle {args.bundle}: is a folder; name a file in it")
+    if args.bundle and not os.path.isdir(os.path.dirname(args.bundle) or "."):
+        # said now, while it can be mended, and not when the server has died after hours; it is started all the same
+        folder = os.path.dirname(args.bundle)
+        print(f"sgldoctor: --bundle {args.bundle}: there is no folder {folder}; make it meanwhile", file=sys.stderr)
     if args.pseudonyms and not args.bundle:
         raise UsageError("--pseudonyms goes with --bundle")
     release = common.release(args.sglang)

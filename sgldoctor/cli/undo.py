@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sgldoctor.cli import common
 from sgldoctor.cli.options import Namespace
-from sgldoctor.errors import FixError
+from sgldoctor.errors import FixError, UsageError
 from sgldoctor.report.text import clean
 from sgldoctor.typed import TYPE_CHECKING
 
@@ -29,9 +29,7 @@ def main(arguments: list[str]) -> int:
     made = common.parser(
         "undo", "Take back a repair: the versions, variables and files noted before it.", EPILOG, common.PLAIN
     )
-    made.add_argument(
-        "id", metavar="ID", nargs="?", default="", help="the repair, as --list names it (default: the last one)"
-    )
+    made.add_argument("id", metavar="ID", nargs="?", help="the repair, as --list names it (default: the last one)")
     made.add_argument("--list", action="store_true", help="list the repairs")
     made.add_argument("--dry-run", action="store_true", help="only say what would be done")
     made.add_argument("--yes", action="store_true", help="do not ask (without a terminal nothing is asked)")
@@ -42,10 +40,14 @@ def main(arguments: list[str]) -> int:
     from sgldoctor.folders import state_folder
 
     folder = state_folder(os.environ)
+    if args.id == "":  # an empty variable of a script: the last repair is not what it asked for
+        raise UsageError("'' is no repair; 'sgldoctor undo --list' shows them")
+    if args.list and args.id:
+        raise UsageError("--list shows all repairs: leave out the ID")
     if args.list:
         return _list(journal.read(folder), args.format)
     prefix = "" if args.id else common.target(args).prefix
-    entry = journal.undoable(folder, prefix, args.id)
+    entry = journal.undoable(folder, prefix, args.id or "")
     if entry.begun.get("file"):
         return _file(folder, entry, args)
     return environment(folder, entry, args, agreed=_agreed)

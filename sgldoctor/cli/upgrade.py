@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
     made.usage = "sgldoctor upgrade --to V [OPTION...] [-- [NAME=VALUE...] COMMAND...]"
     made.add_argument("--to", metavar="V", default="", help="the release to go to")
     made.add_argument("--from", metavar="V", default="", help="the release now (default: the one installed)")
-    made.add_argument("--launch", metavar="CMD", default="", help="the launch line that has to work afterwards")
+    made.add_argument("--launch", metavar="CMD", help="the launch line that has to work afterwards")
     made.add_argument("--gpu-memory", metavar="GIB", type=_gibibytes, help="memory of each GPU, for its defaults")
     common.environment(made)
     at = arguments.index("--") if "--" in arguments else len(arguments)
@@ -59,6 +59,8 @@ def main(arguments: list[str]) -> int:
     words = arguments[at + 1 :]
     if not args.to:
         raise UsageError("--to is required: the release to go to")
+    if args.launch is not None and not args.launch.strip():
+        raise UsageError("--launch: the launch line is empty")
     if words and args.launch:
         raise UsageError("give the launch line after '--' or with --launch, not both")
     line = args.launch or _quoted(words)

@@ -43,7 +43,7 @@ def render(report: Report) -> str:
         ("notices", "Notices", _findings(data, telling.of_role(data, "notice"), around)),
         ("topology", "Topology", topology.draw(data)),
         ("facts", "Facts", _facts(data)),
-        ("gaps", "Not examined, or silenced", _gaps(data)),
+        ("gaps", "Unknown, or ignored", _gaps(data)),
     ]
     sections = [entry for entry in sections if entry[2]]
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in sections)

@@ -40,11 +40,15 @@ def render(report: Report) -> str:
     if notices:
         parts.append(_folded(counted(len(notices), "notice"), "\n".join(_finding(entry) for entry in notices)))
     if data["ignored"]:
-        listed = [f"- `{entry['rule']}` until {entry['until']}: {inline(entry['reason'])}" for entry in data["ignored"]]
-        parts.append(_folded(counted(len(listed), "rule") + " ignored on purpose", "\n".join(listed) + "\n"))
+        listed = [
+            f"- `{entry['rule']}` ({counted(entry['times'], 'finding')}) until {entry['until']}: "
+            + inline(entry["reason"])
+            for entry in data["ignored"]
+        ]
+        parts.append(_folded(counted(len(listed), "rule") + " ignored", "\n".join(listed) + "\n"))
     if data["unknown"]:
         listed = [f"- {inline(entry['what'])}: {inline(entry['because'])}" for entry in data["unknown"]]
-        parts.append(_folded("Not examined", "\n".join(listed) + "\n"))
+        parts.append(_folded("Unknown", "\n".join(listed) + "\n"))
     end = f"<sub>sgldoctor {inline(data['tool']['version'])}, {data['command']}; secrets are removed.</sub>\n"
     room = LONGEST - sum(map(len, parts)) - len(end)
     facts = _facts(data)

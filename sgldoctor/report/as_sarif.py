@@ -54,7 +54,7 @@ def to_log(report: Report) -> Entry:
                 "executionSuccessful": True,
                 "exitCode": report.exit_status,
                 "toolExecutionNotifications": [
-                    {"level": "note", "message": {"text": f"not examined: {entry['what']}: {entry['because']}"}}
+                    {"level": "note", "message": {"text": f"unknown: {entry['what']}: {entry['because']}"}}
                     for entry in data["unknown"]
                 ],
             }

@@ -112,7 +112,7 @@ def _verdict(report: Report) -> Line:
     if frames:
         return [("doubt", "UNKNOWN  "), ("title", "the log shows only a consequence; the cause is not in it")]
     essential = ", ".join(entry.what for entry in report.facts.unknown if entry.essential)
-    return [("doubt", "UNKNOWN  "), ("title", f"no problem found, but not examined: {essential}")]
+    return [("doubt", "UNKNOWN  "), ("title", f"no problem found, but essential and unknown: {essential}")]
 
 
 def verdict(report: Report) -> tuple[str, str, str]:
@@ -189,7 +189,11 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
     for fix in fixes:
         lines += _fix(fix, width)
     if not fixes and verbosity >= 0:
-        lines += paragraph("fix", "no recipe is known for this; the references say more", width)
+        lines += paragraph(
+            "fix",
+            "no recipe is known for this" + ("; the references say more" if finding.rule.references else ""),
+            width,
+        )
     if verbosity > 0 or not fixes:
         lines += [line for entry in finding.rule.references for line in paragraph("see", entry, width)]
     return lines
@@ -262,7 +266,7 @@ def paragraph(label: str, text: str, width: int) -> list[Line]:
 
 
 def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
-    """Failures without a rule, symptoms, notices, what was ignored, what could not be examined: one line each."""
+    """Failures without a rule, symptoms, notices, what was ignored, what is unknown: one line each."""
     lines: list[Line] = []
     for failure in report.failures:
         place = f"line {failure.line}" + (f" (rank {safe(failure.rank)})" if failure.rank else "")

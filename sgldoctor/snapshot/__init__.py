@@ -158,6 +158,9 @@ def _load(path: str) -> Any:
                 raw = stream.read(LARGEST + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise unreadable(path if isinstance(error, OSError) else repr(path), error) from error
+    shown = "standard input" if path == "-" else path
+    if not raw.strip():
+        raise InputError(f"{shown} is empty: not a snapshot; 'sgldoctor snapshot' writes one")
     if len(raw) > LARGEST:
         raise InputError(f"{path}: larger than {LARGEST >> 20} MiB: not a snapshot")
     try:
@@ -165,7 +168,10 @@ def _load(path: str) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         reason = "not text" if isinstance(error, UnicodeDecodeError) else reason
-        raise InputError(f"{path}: not a snapshot: no valid JSON: {reason}") from error
+        hint = (
+            "" if raw.lstrip().startswith(b"{") else "; 'sgldoctor snapshot' writes one, 'sgldoctor explain' reads logs"
+        )
+        raise InputError(f"{shown}: not a snapshot: no valid JSON: {reason}{hint}") from error
 
 
 def _refuse(constant: str) -> Any:

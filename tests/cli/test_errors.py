@@ -43,7 +43,23 @@ def test_no_command_shows_the_help() -> None:
     ("arguments", "words"),
     [
         (["chek"], "did you mean 'check'"),
-        (["explain", "--frmat", "json"], "unrecognized arguments"),
+        (["explain", "--frmat", "json"], "unrecognized arguments: --frmat; did you mean '--format'?"),
+        (["explain", "--json"], "did you mean '--format json'?"),
+        (["launch", "--gpuz", "8", "--", "sglang", "serve", "m"], "did you mean '--gpus'?"),
+        (["launch", "--json", "--", "sglang", "serve", "m"], "did you mean '--format json'?"),
+        (["explain", "--pid", "1", "-"], "--pid goes with --here or --fix"),
+        (["check", "--launch", " "], "--launch: the launch line is empty"),
+        (["upgrade", "--to", "0.5.20", "--from", "0.5.8", "--launch", ""], "--launch: the launch line is empty"),
+        (["check", "--no-index"], "the options of the installer"),
+        (["check", "--fix", "--constraint", "/no/such/file"], "--constraint /no/such/file"),
+        (["check", "--snapshot", "-"], "standard input is empty: not a snapshot; 'sgldoctor snapshot' writes one"),
+        (["check", "--snapshot", "README.md"], "'sgldoctor explain' reads logs"),
+        (["undo", ""], "'' is no repair; 'sgldoctor undo --list' shows them"),
+        (["undo", "--list", "x"], "--list shows all repairs: leave out the ID"),
+        (["rules", "list", "x"], "rules list takes no names; 'sgldoctor rules show x' shows one rule"),
+        (["rules", "show", "missing-libcudnn", "--accept"], "--accept goes with 'rules test'"),
+        (["rules", "list", "--from", "x"], "--from goes with 'rules new'"),
+        (["rules", "docs", "--format", "json"], "--format json goes with 'rules list' and 'rules show'"),
         (["explain", "--width=-5"], "no number of columns from 20 to 10000"),
         (["tp", "m", "--width", "x"], "no number of columns from 20 to 10000"),
         (["crash.log"], "no such command: crash.log; there are check, explain"),
@@ -203,3 +219,26 @@ def test_an_empty_pipe_says_where_the_log_may_have_gone() -> None:
 
 def test_a_folder_without_rules_is_no_clean_one(tmp_path: Path) -> None:
     assert "no rules are in it" in one_line(doctor("rules", "lint", str(tmp_path)))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["check", "--help"], ["launch", "--help"]])
+def test_a_text_that_cannot_be_written_is_no_success(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "sgldoctor", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.decode() == "sgldoctor: cannot write the output: No space left on device\n"
+
+
+def test_lint_says_where_the_release_comes_from(tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    script.write_text("python -m sglang.launch_server --model-path org/name\n")
+    assert b"(the newest known)" in doctor("lint", str(script)).stdout
+    assert b"(given with --sglang)" in doctor("lint", "--sglang", "0.5.8", str(script)).stdout

@@ -242,6 +242,7 @@ def test_a_bundle_goes_through_a_pipe_and_does_not_take_its_place(tmp_path: Path
 def test_a_bundle_that_cannot_be_written_does_not_change_the_status(tmp_path: Path) -> None:
     done = doctor("run", "--bundle", str(tmp_path / "no" / "b.tar.gz"), "--", "sh", "-c", "exit 4")
     assert done.returncode == 4
+    assert f"there is no folder {tmp_path / 'no'}; make it meanwhile" in done.stderr.decode().splitlines()[0]
     assert b"cannot write" in done.stderr
 
 
