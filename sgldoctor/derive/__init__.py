@@ -14,6 +14,7 @@ from sgldoctor.facts import Facts
 STAGES = (
     # module, the facts of which at least one must be known
     ("pins", ("packages", "sglang")),
+    ("bare", ("packages.missing",)),
     ("libraries", ("loader.missing", "loader.corrupt")),
     ("driver", ("driver", "gpus")),
     ("jit", ("jit.built",)),

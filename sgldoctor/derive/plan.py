@@ -43,7 +43,7 @@ def plan(wish: Wish, itself: Release | None = None) -> Plan:
     wish = wish._replace(python=python)
     other, refused = _other_lane(found, cuda, wish.cuda)
     refused += impossible(found, other or cuda, wish)
-    requirements = (_itself(found), *_early(found, wish))
+    requirements = (releases.server(found), *_early(found, wish))
     pins = tuple(pinned(found, wish, other))
     if refused:
         return Plan(wish, other or cuda, (), tuple(refused), requirements, pins, ())
@@ -91,13 +91,6 @@ def _exact(found: Release, name: str) -> str:
     return ""
 
 
-def _itself(found: Release) -> str:
-    """The requirement of the server: before 0.5.3 that was an extra."""
-    served = _exact(found, "torch") and any(line.startswith("torch==") for line in found.pins)
-    extra = "" if served else "[all]" if "all" in found.extras else "[srt]"
-    return f"sglang{extra}=={found.version}"
-
-
 def _early(found: Release, wish: Wish) -> list[str]:
     """Requirements that only a pre-release satisfies: named, uv accepts it for them and for nothing else."""
     return [
@@ -115,7 +108,7 @@ def _requirements(found: Release, wish: Wish) -> list[str]:
         "implementation_name": "cpython", "platform_python_implementation": "CPython",
     }  # fmt: skip
     out = []
-    for line in [*found.pins, *([] if _itself(found).startswith("sglang==") else found.extras.get("srt", ()))]:
+    for line in [*found.pins, *([] if releases.server(found).startswith("sglang==") else found.extras.get("srt", ()))]:
         try:
             wanted = Requirement(line)
         except InvalidRequirement:

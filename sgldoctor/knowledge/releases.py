@@ -107,6 +107,14 @@ def release(version: str) -> Release | None:
     )
 
 
+def server(found: Release) -> str:
+    """The requirement that installs a release as a server: before 0.5.3 that was an extra."""
+    extra = (
+        "" if any(line.startswith("torch==") for line in found.pins) else "[all]" if "all" in found.extras else "[srt]"
+    )
+    return f"sglang{extra}=={found.version}"
+
+
 def of_metadata(version: str, requires_python: str, requires: Sequence[str]) -> Release:
     """A release as its own METADATA tells it, for one that is not known: no build day, tag or version checks."""
     pins: list[str] = []

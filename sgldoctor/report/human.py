@@ -35,6 +35,8 @@ STYLES = {
 }
 MARGIN = 10
 """Columns of the label in front of each paragraph."""
+SYMPTOMS = 8
+"""How many symptoms are named where nobody asked for all."""
 EVIDENCE_SHOWN = 3
 EVIDENCE_LINES = 6
 
@@ -176,7 +178,7 @@ def _cause(finding: Finding, report: Report, number: int, width: int, verbosity:
     )
     sure = "" if finding.rule.confidence == "high" else f", {finding.rule.confidence} confidence"
     lines: list[Line] = [
-        [(style, f"{word:<{MARGIN}}"), ("title", safe(finding.title)), ("dim", f"  [{finding.rule.slug}{sure}]")]
+        [(style, f"{word + ' ':<{MARGIN}}"), ("title", safe(finding.title)), ("dim", f"  [{finding.rule.slug}{sure}]")]
     ]
     if verbosity >= 0:
         lines += _evidence(finding, width, verbosity)
@@ -287,8 +289,10 @@ def _rest(report: Report, width: int, verbosity: int) -> list[Line]:
             if not finding.explained_by:
                 lines += paragraph("look for", safe(finding.rule.about), width)
     if told and verbosity == 0:
-        names = "; ".join(f"{safe(finding.title)} {_lines(finding)}".rstrip() for finding in told)
-        lines += paragraph("symptoms", names, width)
+        names = [f"{safe(finding.title)} {_lines(finding)}".rstrip() for finding in told[:SYMPTOMS]]
+        more = len(told) - len(names)
+        names += [f"and {more} more (-v shows them)"] if more else []
+        lines += paragraph("symptoms", "; ".join(names), width)
     if verbosity >= 0:
         for finding in report.findings:
             if finding.role == "notice":

@@ -103,6 +103,14 @@ ENVIRONMENT: dict[str, dict[str, str]] = {
         "pin": "requirement that satisfies it",
         "group": "torch, nvidia, kernel, flashinfer, python (ordinary dependency)",
     },
+    "packages.bare": {
+        "name": "sglang, installed without torch and most of what it requires",
+        "version": "its version",
+        "missing": "how many of the packages that it asks for itself are absent",
+        "required": "how many it asks for",
+        "pin": "requirement that installs it with all of them",
+        "also": "list of requirements that only a pre-release satisfies, which an installer has to be told of",
+    },
     "packages.unpinned": {
         "name": "distribution installed at a version that a requirement forbids",
         "installed": "installed version",
