@@ -23,8 +23,8 @@ PLAIN = ("human", "json")
 
 def _columns(text: str) -> int:
     """A width of a terminal, in columns."""
-    if not text.isascii() or not text.isdigit() or not 20 <= int(text[:9]) <= 10_000:
-        raise refusal(f"{text!r} is no number of columns from 20 to 10000")
+    if not text.isascii() or not text.isdigit() or not 40 <= int(text[:9]) <= 10_000:
+        raise refusal(f"{text!r} is no number of columns from 40 to 10000")
     return int(text)
 
 
@@ -293,7 +293,7 @@ def in_colour(choice: str, stream: TextIO | None = None) -> bool:
 def width(args: Namespace) -> int:
     """Columns for the human format."""
     if args.width:
-        return int(max(args.width, 40))
+        return int(args.width)
     try:
         return min(os.get_terminal_size(sys.stdout.fileno()).columns or 100, 120)  # 0: the terminal does not know
     except (OSError, ValueError, AttributeError):

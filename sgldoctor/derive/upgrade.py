@@ -58,6 +58,9 @@ def _note(name: str, after: dict[str, str]) -> str:
     return ""
 
 
+OLDER_GLIBC = "with an older one, installers silently keep an older SGLang"
+
+
 def platform(old: Release, new: Release) -> list[Change]:
     """CUDA, the least driver, Python and glibc, where they differ."""
     cuda = lane(old), lane(new)
@@ -66,9 +69,7 @@ def platform(old: Release, new: Release) -> list[Change]:
         Change("cuda", "CUDA", *cuda),
         Change("driver", "least NVIDIA driver", *least),
         Change("python", "Python", old.requires_python, new.requires_python),
-        Change(
-            "glibc", "glibc", _glibc(old), _glibc(new), "with an older one, installers silently keep an older SGLang"
-        ),
+        Change("glibc", "glibc", _glibc(old), _glibc(new), OLDER_GLIBC if _glibc(new) else ""),
     ]
     return [change for change in out if change.before != change.after]
 

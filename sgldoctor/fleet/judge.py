@@ -101,7 +101,11 @@ def _between(fleet: Fleet, lines: Sequence[launches.Line], options: Options, mar
         marks.update({str(row["text"]): [places[str(row["node"])]] for row in clocks})
     facts.put("fleet.unread", _unread(fleet), "derived")
     if not fleet.names and not fleet.unread:
-        facts.put_unknown("nodes", "no snapshot could be read", essential=True)
+        facts.put_unknown(
+            "nodes",
+            "there is no snapshot in what was given; 'sgldoctor snapshot' writes one on each node",
+            essential=True,
+        )
     rules: list[Rule] = [rule for rule in load(options.folders) if any(m.each.startswith("fleet") for m in rule.facts)]
     return pipeline.conclude("fleet", facts, (), rules, options, ("none",))
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sgldoctor.events import Event
 from sgldoctor.facts import Facts
+from sgldoctor.lazy import lazy
 from sgldoctor.log.blocks import blocks, plain
 from sgldoctor.log.claims import titles_last
 from sgldoctor.log.document import clean
@@ -25,6 +26,8 @@ __all__ = ["Event", "Reading", "read"]
 
 _SAMPLE, _SAMPLED = 4096, 64
 """Bytes and lines at the beginning by which text is told from other data."""
+_OWN = lazy(rb'\s*\{\s*"schema":\s*"sgldoctor\.([a-z-]{1,20})/')
+_READ_BY = {b"snapshot": "; 'sgldoctor check --snapshot' judges it"}
 _TEXT = bytes(code for code in range(256) if code >= 32 or code in b"\a\b\t\n\v\f\r\x1b")
 
 
@@ -82,5 +85,7 @@ def _no_log(path: str, selection: Selection) -> str:
         aside = "; a log that goes to standard error comes along with 2>&1" if path == "-" else ""
         return f"{name} is empty{aside}"
     sample = b"\n".join(line[:_SAMPLE] for _, line in selection.lines[:_SAMPLED])[:_SAMPLE]
+    if own := _OWN.match(sample):
+        return f"{name} is no log but a {own[1].decode()} of sgldoctor{_READ_BY.get(own[1], '')}"
     strange = len(sample.translate(None, _TEXT))
     return f"{name} is not text" if strange > len(sample) // 20 else ""

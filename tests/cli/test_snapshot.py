@@ -176,3 +176,24 @@ def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path) -> None:
     assert b"cannot write" in done.stderr
     assert path.read_text() == "old\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_snapshot_read_as_a_log_is_no_healthy_log(tmp_path: Path) -> None:
+    path = tmp_path / "node.json"
+    assert doctor("snapshot", "-o", str(path)).returncode == 0
+    done = doctor("explain", str(path))
+    assert done.returncode == 3
+    assert "is no log but a snapshot of sgldoctor; 'sgldoctor check --snapshot' judges it" in " ".join(
+        done.stdout.decode().split()
+    )
+
+
+@needs_gcc
+def test_what_a_snapshot_lacks_is_not_to_be_named_with_options_of_this_machine(lab: Lab, tmp_path: Path) -> None:
+    lab.uninstall("sglang")
+    path = tmp_path / "node.json"
+    doctor("snapshot", *of(lab), "-o", str(path))
+    assert "--python or --venv" in " ".join(doctor("check", *of(lab)).stdout.decode().split())
+    said = doctor("check", "--snapshot", str(path)).stdout.decode()
+    assert "it is not installed in the environment" in " ".join(said.split())
+    assert "--python" not in said
