@@ -7,12 +7,14 @@ or with the newest line first; all of that is undone here, with the original lin
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 
 from sgldoctor.lazy import lazy
 from sgldoctor.log.classify import exception
 from sgldoctor.log.events import newest_first
 from sgldoctor.log.lines import Line, peel, scrub, split_glued
+from sgldoctor.log.margin import margin_of, without
 
 WIDTHS = (79, 80, 99, 100, 119, 120, 132, 160, 200)
 """Widths at which terminals and pagers usually wrap; at others a wrap is believed only if it is seen twice."""
@@ -24,20 +26,24 @@ _STARTS_ANEW = lazy(r"^(?:[\[(#>$<|+*-]|[A-Z]|\d{4}-|\s|File \"|Traceback|$)")
 
 def clean(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
     """Turn ``(number, bytes)`` pairs into cleaned lines; where numbers jump, the next line is marked by ``gap``."""
-    lines: list[Line] = []
+    passages: list[list[list[tuple[int, str]]]] = []
     begin = 0
     for index in range(1, len(raw) + 1):
         if index == len(raw) or raw[index][0] > raw[index - 1][0] + 1:
-            passage = _passage(raw[begin:index])
-            if begin and passage:
-                passage[0] = passage[0]._replace(gap=True)
-            lines += passage
+            passages.append(_fenced(raw[begin:index]))
             begin = index
+    margin = margin_of([text for blocks in passages for block in blocks for _, text in block])
+    lines: list[Line] = []
+    for number, blocks in enumerate(passages):
+        passage = _passage(blocks, margin)
+        if number and passage:
+            passage[0] = passage[0]._replace(gap=True)
+        lines += passage
     return lines
 
 
-def _passage(raw: Sequence[tuple[int, bytes]]) -> list[Line]:
-    lines = [line for block in _fenced(raw) for line in _block(block)]
+def _passage(blocks: list[list[tuple[int, str]]], margin: re.Pattern[str] | None) -> list[Line]:
+    lines = [line for block in blocks for line in _block(without(margin, block) if margin else block)]
     if newest_first(lines):
         lines.reverse()
     return lines
