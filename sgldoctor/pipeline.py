@@ -78,29 +78,23 @@ def given(facts: Facts, release: str) -> None:
     facts.put("sglang", row, "launch")
 
 
-NAME_IT = "; name another one with --python or --venv"
-
-
 def check(target: Target, asked: Asked, options: Options) -> Report:
     """What is wrong with a machine and an environment, and with a launch line or a model if one is named."""
     facts = examine(target, asked)
     name = target.python or target.prefix
     if not asked.deep:
-        return judge(facts, name, asked.areas, options, elsewhere=NAME_IT)
+        return judge(facts, name, asked.areas, options)
     from sgldoctor.probe.deep import deep
 
     more, output = deep(target)
     facts.merge(more)
-    return judge(facts, name, asked.areas, options, output, elsewhere=NAME_IT)
+    return judge(facts, name, asked.areas, options, output)
 
 
-def judge(
-    facts: Facts, name: str, areas: Sequence[str], options: Options, output: bytes = b"", *, elsewhere: str = ""
-) -> Report:
+def judge(facts: Facts, name: str, areas: Sequence[str], options: Options, output: bytes = b"") -> Report:
     """The report of ``check`` on what was seen of the environment ``name``, now or when a snapshot was taken.
 
-    ``output`` is what programs printed that were tried there and failed; it is read as a log. ``elsewhere`` says how
-    another environment is named, where SGLang is not in this one.
+    ``output`` is what programs printed that were tried there and failed; it is read as a log.
     """
     rules: Sequence[Rule] = load(options.folders)
     if areas:
@@ -110,7 +104,10 @@ def judge(
         "sglang.source", "version"
     )
     if facts.known("packages") and not there:
-        because = f"it is not installed in the environment of {name}{elsewhere}"
+        because = (
+            f"it is not installed in the environment of {name}; if another one serves, name that with --python or --venv "
+            "where it is examined"
+        )
         facts.put_unknown("sglang", because, essential=True)
     if facts.known("python") and not facts.value("python", "executable"):
         facts.put_unknown("python", f"no interpreter is there: {facts.value('python', 'chosen')}")

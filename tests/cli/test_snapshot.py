@@ -186,14 +186,3 @@ def test_a_snapshot_read_as_a_log_is_no_healthy_log(tmp_path: Path) -> None:
     assert "is no log but a snapshot of sgldoctor; 'sgldoctor check --snapshot' judges it" in " ".join(
         done.stdout.decode().split()
     )
-
-
-@needs_gcc
-def test_what_a_snapshot_lacks_is_not_to_be_named_with_options_of_this_machine(lab: Lab, tmp_path: Path) -> None:
-    lab.uninstall("sglang")
-    path = tmp_path / "node.json"
-    doctor("snapshot", *of(lab), "-o", str(path))
-    assert "--python or --venv" in " ".join(doctor("check", *of(lab)).stdout.decode().split())
-    said = doctor("check", "--snapshot", str(path)).stdout.decode()
-    assert "it is not installed in the environment" in " ".join(said.split())
-    assert "--python" not in said
