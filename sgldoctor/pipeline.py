@@ -105,8 +105,8 @@ def judge(facts: Facts, name: str, areas: Sequence[str], options: Options, outpu
     )
     if facts.known("packages") and not there:
         because = (
-            f"it is not installed in the environment of {name}; if another one serves, name that with --python or --venv "
-            "where it is examined"
+            f"it is not installed in the environment of {name}; if another one serves, name that with --python or "
+            "--venv where it is examined"
         )
         facts.put_unknown("sglang", because, essential=True)
     if facts.known("python") and not facts.value("python", "executable"):

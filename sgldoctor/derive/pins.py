@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from sgldoctor.derive import damage, lanes, needs, variant
+from sgldoctor.derive.kernel import direction, kernel_of
 from sgldoctor.derive.needs import KERNELS, Need, Table, installed, look_up, pin
 from sgldoctor.derive.requirement import read as read_line
 from sgldoctor.facts import Facts, Row
 from sgldoctor.knowledge import libraries as known_libraries
 from sgldoctor.knowledge import releases
 from sgldoctor.lazy import lazy
-from sgldoctor.versions import compare, satisfies
+from sgldoctor.versions import satisfies
 
 __all__ = ["derive", "pin"]
 
@@ -40,7 +41,7 @@ def derive(facts: Facts) -> Facts:
         result.put("sglang", _source(facts.one("sglang.source")), "derived")
     _say_if_newer(facts, result)
     whole = _whole(facts, known, have)
-    kernel = _kernel(facts, known, have, whole=whole)
+    kernel = kernel_of(facts, known, have, whole=whole)
     if kernel is not None:
         result.put("kernel", kernel, "derived")
     if facts.known("kernel.variants") and facts.known("gpus"):
@@ -111,85 +112,6 @@ def _whole(facts: Facts, known: Table, have: dict[str, Row]) -> bool:
         return True
     wanted = {need.name for need in known.needs["sglang"]}
     return len(wanted & have.keys()) >= COMPLETE * len(wanted)
-
-
-def _kernel(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) -> Row | None:
-    need = next((known.pins[name] for name in KERNELS if name in known.pins and known.pins[name].by == "sglang"), None)
-    there = [name for name in KERNELS if name in have]
-    if need is None and not there:
-        return None
-    if not there and not whole:
-        return None
-    name = need.name if need is not None and (need.name in there or not there) else there[0]
-    version = str(have[name]["version"]) if there else ""
-    wanted = need.exact if need is not None else ""
-    sglang = needs.sglang_version(facts)
-    if not there:
-        status = "absent"
-    elif len(there) > 1:
-        status = "double"
-    elif need is None:
-        status = ""
-    elif name != need.name:
-        status = "renamed"
-    elif satisfies(version, need.specifier):
-        status = "right"
-    else:
-        status = _direction(version, need.specifier)
-    torch = needs.torch_version(facts)
-    built = _built_for(name, version, have) if there else ""
-    importable = facts.value("kernel.folder", "importable")
-    if importable is None and there and facts.known("kernel.folder") is False and facts.source("packages") == "probe":
-        importable = False
-    return {
-        "name": name,
-        "version": version,
-        "wanted_name": need.name if need is not None else "",
-        "wanted": wanted,
-        "minimum": releases.minimum(sglang, need.name) if need is not None else "",
-        "status": status,
-        "importable": importable if there else None,
-        "folder": facts.known("kernel.folder"),
-        "pin": need.pin if need is not None else "",
-        "torch_built": built,
-        "torch_installed": torch,
-        "torch_fits": _minor(built) == _minor(torch) if built and torch else None,
-        "text": _kernel_text(there, have, need),
-    }
-
-
-def _kernel_text(there: list[str], have: dict[str, Row], need: Need | None) -> str:
-    found = " and ".join(f"{name} {have[name]['version']}" for name in there) or "no kernel package"
-    verb = "are" if len(there) > 1 else "is"
-    wanted = f", {need.by} {need.by_version} requires {need.pin}" if need is not None else ""
-    return f"{found} {verb} installed{wanted}"
-
-
-def _built_for(name: str, version: str, have: dict[str, Row]) -> str:
-    for line in have[name].get("requires") or ():
-        match = re.match(r"torch\s*\(?==\s*([\w.!]+)", line)
-        if match:
-            return match[1]
-    return releases.kernel_torch(name, version)
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-def _direction(version: str, specifier: str) -> str:
-    """Whether a version that a specifier forbids is too old or too new for it, else ``other``."""
-    bounds = re.findall(r"(==|~=|>=|<=|<|>)\s*([\w.!+]+)", specifier)
-    try:
-        for operator, bound in bounds:
-            order = compare(version, bound.removesuffix(".*"))
-            if order < 0 and operator in {"==", "~=", ">=", ">"}:
-                return "older"
-            if order > 0 and operator in {"==", "~=", "<=", "<"}:
-                return "newer"
-    except ValueError:
-        return "other"
-    return "newer" if "<" in {operator for operator, _ in bounds} else "other"
 
 
 def _flashinfer(facts: Facts, known: Table, have: dict[str, Row]) -> list[Row]:
@@ -355,7 +277,7 @@ def _row(need: Need, version: str, have: dict[str, Row]) -> Row:
         "wanted": need.specifier,
         "wanted_by": need.by,
         "wanted_by_version": need.by_version,
-        "direction": _direction(version, need.specifier),
+        "direction": direction(version, need.specifier),
         "group": _group(need.name),
         "pin": need.pin,
         "mover": _mover(need, version, have),
@@ -407,13 +329,13 @@ def _tolerated(need: Need, version: str) -> tuple[bool, str]:
     Images of the releases around torch 2.9.1 put a newer cuDNN and NCCL over torch's pins on purpose. What they install
     is tolerated, and so is any other release of the same major version beyond the pin.
     """
-    if _group(need.name) != "nvidia" or _direction(version, need.specifier) != "newer":
+    if _group(need.name) != "nvidia" or direction(version, need.specifier) != "newer":
         return False, ""
     pinned = re.findall(r"[\d.]+\d", need.specifier)
     eras = [
         f"{image} in the image of {era}"
         for era, image in releases.image_pins(need.name)
-        if _direction(image, need.specifier) == "newer"
+        if direction(image, need.specifier) == "newer"
         and (image == version or (pinned and version.partition(".")[0] == pinned[0].partition(".")[0]))
     ]
     reason = f"SGLang's own images install {need.name} over the pin of {need.by}: {', '.join(eras)}"
