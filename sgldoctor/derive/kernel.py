@@ -12,7 +12,7 @@ from sgldoctor.versions import compare, satisfies
 
 
 def kernel_of(facts: Facts, known: Table, have: dict[str, Row], *, whole: bool) -> Row | None:
-    """The row of ``kernel``; None where nothing can be said: none is asked for, or the list of packages is not whole."""
+    """The row of ``kernel``; None where nothing can be said: none is asked for, or the list of packages is cut."""
     need = next((known.pins[name] for name in KERNELS if name in known.pins and known.pins[name].by == "sglang"), None)
     there = [name for name in KERNELS if name in have]
     if need is None and not there:
