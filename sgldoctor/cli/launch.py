@@ -22,6 +22,7 @@ EPILOG = """examples:
   sgldoctor launch --sglang 0.5.8 --gpus 8 --compute-capability 9.0 -- \\
       SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK=0 python -m sglang.launch_server --model-path org/name --tp 8
   sgldoctor launch --sglang 0.5.8 --file run.sh          also Dockerfile, compose, Kubernetes, systemd, Python
+  kubectl get deployment s -o yaml | sgldoctor launch --sglang 0.5.8 --file -
   sgldoctor launch --sglang 0.5.8 --file run.sh --fix    show the difference, ask, and write it with a backup
 
 Release, GPUs, model and variables are those of this machine and of the active environment unless they are given. With
@@ -43,7 +44,9 @@ def main(arguments: list[str]) -> int:
     group.add_argument("--dry-run", action="store_true", help="with --fix: show the difference, change nothing")
     group.add_argument("--yes", action="store_true", help="with --fix: do not ask")
     group.add_argument("--unsafe", action="store_true", help="with --fix: also what is marked unsafe")
-    made.add_argument("--file", metavar="FILE", help="judge every launch line in a script, manifest or unit")
+    made.add_argument(
+        "--file", metavar="FILE", help="judge every launch line in a script, manifest or unit; - is stdin"
+    )
     common.environment(made)
     common.judging(made)
     args, words = made.before_command(arguments, "launch line")
@@ -51,6 +54,8 @@ def main(arguments: list[str]) -> int:
         raise UsageError("give a launch line after '--', or --file FILE" + (", not both" if words else ""))
     if not args.fix and (args.dry_run or args.yes or args.unsafe):
         raise UsageError("--dry-run, --yes and --unsafe go with --fix")
+    if args.fix and args.file == "-":
+        raise UsageError("--fix writes the file again: name one; standard input is only judged")
     from sgldoctor.preflight import Given, each, together
 
     given = Given(common.release(args.sglang), args.model, args.gpus, args.gpu_memory, args.compute_capability or "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 
 from sgldoctor.errors import InputError, unreadable
@@ -38,12 +39,16 @@ class Located(NamedTuple):
 
 
 def read(path: str, environ: Mapping[str, str] | None = None) -> list[Located]:
-    """Every server command in the file; raises :class:`InputError` where it cannot be read or holds none."""
+    """Every server command in the file (``-``: standard input); raises :class:`InputError` where there is none."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(LIMIT + 1)
+        if path == "-":
+            data = sys.stdin.buffer.read(LIMIT + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(LIMIT + 1)
     except OSError as error:
         raise unreadable(path, error) from error
+    path = "standard input" if path == "-" else path
     if len(data) > LIMIT:
         raise InputError(f"{path} is larger than {LIMIT >> 20} MiB: no script or manifest")
     if b"\0" in data[:4096]:

@@ -15,6 +15,7 @@ import pytest
 
 from sgldoctor.__main__ import main
 from sgldoctor.knowledge.flags import releases
+from tests.cli.test_errors import doctor, one_line
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = json.loads((ROOT / "tests" / "derive" / "sizes" / "configs.json").read_text(encoding="utf-8"))
@@ -400,3 +401,13 @@ def test_a_healthy_line_loads_nothing_heavy_and_starts_fast(tmp_path: Path) -> N
 def test_a_value_that_argparse_refuses_is_told_once(launch: Any) -> None:
     report = launch("--sglang", "0.5.8", *EIGHT, "--", *SERVER, "--disaggregation-mode", "prefil")
     assert [one["rule"] for one in report["findings"]] == ["launch-flag-value"]
+
+
+def test_a_manifest_comes_from_standard_input() -> None:
+    command = "[sglang, serve, --model-path, m, --tpp, '2']"
+    text = f"apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - command: {command}\n"
+    done = doctor("launch", "--sglang", "0.5.8", "--file", "-", stdin=text.encode())
+    assert done.returncode == 1
+    assert b"does not know --tpp" in done.stdout
+    assert "standard input holds no SGLang server command" in one_line(doctor("launch", "--file", "-", stdin=b"x"))
+    assert "standard input is only judged" in one_line(doctor("launch", "--fix", "--file", "-"))
