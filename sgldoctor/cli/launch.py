@@ -83,7 +83,7 @@ def _place(args: Namespace, given: Given) -> Place:
     """The environment that is named; else the active one, unless the release was given."""
     from sgldoctor.preflight import Place, nowhere
 
-    if args.python or args.venv or args.root:
+    if args.python or args.venv or args.root or args.pid:
         return Place(common.target(args))
     if given.sglang:
         return Place(nowhere(os.environ), "not judged: the release was given, and no environment was named")
