@@ -27,13 +27,22 @@ def apply(action: Action, data: Data, ground: Ground) -> None:
 
 def undo(data: Data, ground: Ground) -> str:
     """Take an action back; returns what a person should know, ``""`` if nothing. Also right where it never happened."""
-    try:
-        done = kind(str(data["do"]))
-    except KeyError:  # a journal of a newer doctor
+    done = _known(data)
+    if done is None:
         return f"this version does not know how to take back {data['do']!r}: it is left as it is"
     return done.undo(data, ground)
 
 
 def finish(data: Data) -> None:
     """What is only done once the repair is proven: an emptied cache is really deleted."""
-    kind(str(data["do"])).finish(data)
+    done = _known(data)
+    if done is not None:
+        done.finish(data)
+
+
+def _known(data: Data) -> type[Action] | None:
+    """The kind of what a journal holds; None where a newer doctor wrote it."""
+    try:
+        return kind(str(data["do"]))
+    except KeyError:
+        return None

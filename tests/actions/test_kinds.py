@@ -127,3 +127,4 @@ def test_one_file_makes_a_kind_that_is_written_shown_planned_done_and_taken_back
 def test_a_journal_of_a_newer_doctor_is_not_taken_back_in_silence(tmp_path: Path) -> None:
     said = effects.undo({"do": "make-folder", "path": "x"}, Ground(str(tmp_path), {}, "id"))
     assert "does not know how to take back 'make-folder'" in said
+    effects.finish({"do": "make-folder", "path": "x"})
