@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from sgldoctor.derive import needs
+from sgldoctor.derive.requirement import EARLY
 from sgldoctor.facts import Facts
 from sgldoctor.knowledge import releases
-from sgldoctor.lazy import lazy
-
-_EARLY = lazy(r"[=~>]=?\s*\d+(?:\.\d+)*(?:a|b|rc|\.dev)\d")
-"""A specifier that only a pre-release satisfies: uv takes one for what is named, and for nothing else."""
 
 
 def derive(facts: Facts) -> Facts:
@@ -21,7 +18,7 @@ def derive(facts: Facts) -> Facts:
         return out
     version = str(row["version"])
     found = releases.release(version)
-    early = [need.pin for need in wanted.values() if _EARLY.search(need.specifier) and need.name in absent]
+    early = [need.pin for need in wanted.values() if EARLY.search(need.specifier) and need.name in absent]
     out.put(
         "packages.bare",
         [

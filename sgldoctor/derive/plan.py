@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from sgldoctor.derive.companions import COMPANIONS, companion
+from sgldoctor.derive.requirement import EARLY
 from sgldoctor.derive.wish import Step, Wish, major_of
 from sgldoctor.knowledge import drivers, releases
 from sgldoctor.knowledge.releases import Release, load
@@ -93,9 +94,7 @@ def _exact(found: Release, name: str) -> str:
 
 def _early(found: Release, wish: Wish) -> list[str]:
     """Requirements that only a pre-release satisfies: named, uv accepts it for them and for nothing else."""
-    return [
-        text for text in _requirements(found, wish) if re.search(r"[=~>]=?\s*\d+(?:\.\d+)*(?:a|b|rc|\.dev)\d", text)
-    ]
+    return [text for text in _requirements(found, wish) if EARLY.search(text)]
 
 
 def _requirements(found: Release, wish: Wish) -> list[str]:

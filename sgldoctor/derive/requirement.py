@@ -24,6 +24,8 @@ TERM = lazy(
     r"|os_name|implementation_name|platform_python_implementation|extra)\s*(==|!=|>=|<=|<|>)\s*(?:'([^'\"]{0,60})'"
     r"|\"([^'\"]{0,60})\")"
 )
+EARLY = lazy(r"[=~>]=?\s*\d+(?:\.\d+)*(?:a|b|rc|\.dev)\d")
+"""A specifier that only a pre-release satisfies: uv takes one for what is named, and for nothing else."""
 NUMBERS = ("python_version", "python_full_version")
 
 
