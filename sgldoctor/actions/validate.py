@@ -32,8 +32,8 @@ MODULE = lazy(r"[a-z0-9_]{1,40}")
 def requirement(text: str) -> tuple[str, str] | None:
     """``(name, canonical requirement)`` of a plain PEP 508 requirement; None for URLs, markers and anything else.
 
-    >>> requirement("Torch == 2.9.1")
-    ('torch', 'torch==2.9.1')
+    >>> requirement("Torch == 9.9")
+    ('torch', 'torch==9.9')
     """
     from sgldoctor.knowledge.releases import normalise
 

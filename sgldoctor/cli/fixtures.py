@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 
-from sgldoctor import pipeline
+from sgldoctor import pipeline, whole
 from sgldoctor.errors import InputError, RuleError
 from sgldoctor.report.as_json import to_object
 from sgldoctor.report.model import Report
@@ -105,8 +105,7 @@ def test(rules: Sequence[Rule], names: Sequence[str], fixtures: str, *, accept: 
                 f"{'FAIL' if wrong else 'ok  '} {label}: {wrong or causes}" + (f" (causes: {causes})" if wrong else "")
             )
         if case.fires and accept and not wrong:
-            with open(os.path.splitext(case.path)[0] + ".finding.json", "w", encoding="utf-8") as stream:
-                json.dump(accepted(case, found), stream, indent=1, ensure_ascii=False)
-                stream.write("\n")
+            text = json.dumps(accepted(case, found), indent=1, ensure_ascii=False) + "\n"
+            whole.save(os.path.splitext(case.path)[0] + ".finding.json", text.encode())
     print(f"{total - failed} passed, {failed} failed")
     return 1 if failed or not total else 0

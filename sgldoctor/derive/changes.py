@@ -91,7 +91,7 @@ def _blame(kind: str, what: str, causes: Sequence[About]) -> tuple[int, int, str
 
 
 def _words(text: str) -> set[str]:
-    """The names in a text such as ``nvidia-cudnn-cu12==9.10.2`` or ``libcudnn.so.9``, in normal form."""
+    """The names in a text such as ``nvidia-cudnn-cu12==X`` or ``libcudnn.so.9``, in normal form."""
     return {_normal(part) for part in re.split(r"[\s=<>!~;,\[\]()'\"]+", text) if part}
 
 

@@ -25,7 +25,7 @@ _EXACT = lazy(r"([a-z0-9-]+)==([^,*+]+)(?:\+([a-z0-9.]+))?")
 def localised(text: str, have: Mapping[str, str], facts: Facts) -> str:
     """A requirement with the label of the build that is installed, where one belongs to it.
 
-    ``torch==2.9.1`` becomes ``torch==2.9.1+cu129`` where torch is of that lane; anything else stays as it is.
+    ``torch==X`` becomes ``torch==X+LANE`` where torch is of that lane; anything else stays as it is.
     """
     match = _EXACT.fullmatch(text)
     if match is None or match[3]:
